@@ -1,0 +1,139 @@
+package resolver
+
+import "domainpark/query"
+
+// answer decides what q gets.
+func (s *snapshot) answer(q *query.Query, req *request) reply {
+	switch {
+	case q.Class == classCH:
+		return s.chaos(q)
+	case q.Class != classIN:
+		return failure(query.KindRefused)
+	case q.Type == typeAXFR || q.Type == typeIXFR:
+		return failure(query.KindRefused)
+	}
+	p := s.locate(q)
+	if p.host > 0 {
+		if rec := s.hosts[p.host-1].addresses(q.Type); rec != nil {
+			p.note(q)
+			return reply{kind: query.KindAnswer, records: rec, ede: noError}
+		}
+	}
+	if p.base < 0 {
+		return reply{kind: query.KindRefused, ede: notAuthoritative}
+	}
+	p.note(q)
+	rep := reply{kind: query.KindAnswer, base: headerBytes + int(q.Labels[p.base]), ede: noError}
+	switch {
+	case q.Type == typeANY:
+		rep.records = s.any
+	case q.Type == typeCAA && p.noCAA:
+	default:
+		rep.records = s.profile.find(q.Type, q, p.base, req.underscore)
+	}
+	if rep.records == nil {
+		rep.kind, rep.records = query.KindNoData, s.profile.soa
+	}
+	return rep
+}
+
+// place is where a name lies.
+type place struct {
+	base  int  // the label of the name at which the parked domain begins; -1: it lies in none
+	host  int  // 1 for the first name server, …; 0: the name is none
+	noCAA bool // the parked domain gives no CAA
+}
+
+// note tells the query its parked domain.
+func (p *place) note(q *query.Query) {
+	if p.base >= 0 {
+		q.Base = q.Name[q.Labels[p.base]:]
+	}
+}
+
+// locate finds out where q's name lies, in one walk over its labels from the
+// right: public suffixes by the algorithm of https://publicsuffix.org/list/,
+// the operator's lists, and our own hosts.
+func (s *snapshot) locate(q *query.Query) place {
+	p := place{base: -1}
+	var (
+		seen    flags     // of the name and all its parents
+		parent  flags     // of the parent of the label at hand
+		deepest = q.Count // the label at which the deepest of the operator's apexes begins
+		exempt  = q.Count // the same for a base without CAA
+		suffix  = q.Count - 1
+		private = false
+	)
+	for i := q.Count - 1; i >= 0; i-- {
+		n, found := s.domains.find(q.Name[q.Labels[i]:])
+		f := n.flags
+		switch {
+		case f&exception != 0:
+			suffix = i + 1
+		case f&(suffixICANN|suffixPrivate) != 0:
+			suffix, private = i, f&suffixICANN == 0
+		case parent&wildcards != 0:
+			suffix, private = i, parent&wildcardICANN == 0
+		}
+		seen |= f
+		if f&apex != 0 {
+			deepest = i
+		}
+		if f&noCAA != 0 {
+			exempt = i
+		}
+		if i == 0 && f&host != 0 {
+			p.host = int(n.value)
+		}
+		if !found || f&(inner|wildcards) == 0 {
+			break
+		}
+		parent = f
+	}
+	if seen&refuse != 0 || s.onlyListed && seen&only == 0 {
+		return p
+	}
+	p.base = s.base(q, suffix, private, deepest)
+	p.noCAA = p.base >= 0 && exempt == p.base
+	return p
+}
+
+// base returns the label at which the parked domain of q's name begins, or -1:
+// the registrable domain, or the operator's apex where that is deeper.
+func (s *snapshot) base(q *query.Query, suffix int, private bool, deepest int) int {
+	base := suffix - 1
+	switch {
+	case q.Count == 0:
+		return -1
+	case deepest < suffix:
+		return deepest
+	case base < 0 || q.Name[q.Labels[base]+1] == '_':
+		// The name is a public suffix, or an underscore name right below
+		// one, which nobody can register: _dmarc.github.io speaks for
+		// github.io. A private suffix is its owner's domain; any other is a
+		// registry's, unless the operator says that it is an apex.
+		if !private && deepest != suffix {
+			return -1
+		}
+		return suffix
+	}
+	return base
+}
+
+// chaos tells who the server is, as far as the settings allow (RFC 4892 §2.2).
+func (s *snapshot) chaos(q *query.Query) reply {
+	if q.Type != typeTXT {
+		return failure(query.KindRefused)
+	}
+	var rec *records
+	switch string(q.Name) {
+	case "\x07version\x04bind\x00", "\x07version\x06server\x00":
+		rec = s.version
+	case "\x02id\x06server\x00", "\x08hostname\x04bind\x00":
+		rec = s.id
+	}
+	if rec == nil {
+		return failure(query.KindRefused)
+	}
+	return reply{kind: query.KindChaos, records: rec, ede: noError}
+}

@@ -1,0 +1,132 @@
+package resolver
+
+import (
+	"encoding/binary"
+
+	"domainpark/query"
+)
+
+// EDNS options that the resolver knows. Others are ignored and not echoed
+// (RFC 6891 §6.1.2).
+const (
+	optionNSID      = 3  // RFC 5001
+	optionKeepalive = 11 // RFC 7828
+	optionPadding   = 12 // RFC 7830
+	optionError     = 15 // RFC 8914
+)
+
+// Extended DNS errors (RFC 8914 §4).
+const (
+	noError          = 0xffff // stands for no option; the code itself is unassigned
+	notAuthoritative = 20
+)
+
+// paddingBlock is the block size that RFC 8467 §4.1 recommends for answers.
+const paddingBlock = 468
+
+const flagDO = 1 << 15 // in the OPT's TTL field (RFC 3225 §3)
+
+// edns is what the OPT record of a query says.
+type edns struct {
+	size         uint16
+	version      uint8
+	do           bool
+	nsid         bool
+	keepalive    bool
+	keepaliveLen int // of the option's value, bytes
+}
+
+// parse reads an OPT record: fixed begins at its type, data is its RDATA.
+func (e *edns) parse(fixed, data []byte) bool {
+	e.size = binary.BigEndian.Uint16(fixed[2:])
+	e.version = fixed[5]
+	e.do = binary.BigEndian.Uint16(fixed[6:])&flagDO != 0
+	for len(data) > 0 {
+		if len(data) < 4 {
+			return false
+		}
+		code := binary.BigEndian.Uint16(data)
+		n := int(binary.BigEndian.Uint16(data[2:]))
+		data = data[4:]
+		if n > len(data) {
+			return false
+		}
+		switch code {
+		case optionNSID:
+			e.nsid = true
+		case optionKeepalive:
+			e.keepalive = true
+			e.keepaliveLen = n
+		}
+		data = data[n:]
+	}
+	return true
+}
+
+// limit is the size of the largest answer that may be sent to q.
+func (e *edns) limit(q *query.Query) int {
+	switch {
+	case !q.Transport.Spoofable():
+		return maxStream
+	case !q.HasOPT:
+		return minLimit
+	default:
+		return min(max(int(e.size), minLimit), maxUDP)
+	}
+}
+
+const optBytes = 11 // an OPT record without options
+
+// appendOPT appends the OPT record of the answer to q, which begins at start
+// in dst, and returns it. Options that do not fit are left out, the least
+// useful first, so that an answer never gets too large by them.
+func (s *snapshot) appendOPT(dst []byte, start int, q *query.Query, e *edns, ede uint16) []byte {
+	do := byte(0)
+	if e.do {
+		do = flagDO >> 8
+	}
+	at := len(dst)
+	dst = append(dst, 0, 0, typeOPT, maxUDP>>8, maxUDP&0xff, byte(q.Rcode>>4), 0, do, 0, 0, 0)
+	room := q.Limit - (len(dst) - start)
+	if e.keepalive && q.Transport.Stream() && room >= 6 {
+		dst = binary.BigEndian.AppendUint32(dst, optionKeepalive<<16|2)
+		dst = binary.BigEndian.AppendUint16(dst, keepaliveUnits(q))
+		room -= 6
+	}
+	if ede != noError && room >= 6 {
+		dst = binary.BigEndian.AppendUint32(dst, optionError<<16|2)
+		dst = binary.BigEndian.AppendUint16(dst, ede)
+		room -= 6
+	}
+	if e.nsid && len(s.nsid) > 0 && room >= 4+len(s.nsid) {
+		dst = binary.BigEndian.AppendUint32(dst, uint32(optionNSID<<16|len(s.nsid)))
+		dst = append(dst, s.nsid...)
+	}
+	if q.Transport.Encrypted() {
+		dst = appendPadding(dst, start, q.Limit)
+	}
+	binary.BigEndian.PutUint16(dst[at+9:], uint16(len(dst)-at-optBytes))
+	return dst
+}
+
+// keepaliveUnits is q.Idle in the unit of RFC 7828 §3.1, 100 milliseconds.
+func keepaliveUnits(q *query.Query) uint16 {
+	return uint16(min(q.Idle.Milliseconds()/100, 0xffff))
+}
+
+// appendPadding pads the message that begins at start in dst to a multiple of
+// paddingBlock, the option's own four bytes included.
+func appendPadding(dst []byte, start, limit int) []byte {
+	n := len(dst) - start + 4
+	pad := min((n+paddingBlock-1)/paddingBlock*paddingBlock, limit) - n
+	if pad < 0 {
+		return dst
+	}
+	dst = binary.BigEndian.AppendUint32(dst, uint32(optionPadding<<16|pad))
+	for ; pad >= len(zeros); pad -= len(zeros) {
+		dst = append(dst, zeros[:]...)
+	}
+	return append(dst, zeros[:pad]...)
+}
+
+var zeros [paddingBlock]byte

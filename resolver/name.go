@@ -1,0 +1,95 @@
+package resolver
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"domainpark/query"
+
+	"github.com/miekg/dns"
+)
+
+// wireName turns a domain name in presentation format, with or without the
+// final dot, into wire format folded to lower case.
+func wireName(text string) ([]byte, error) {
+	return appendName(nil, text)
+}
+
+// appendName appends text, a domain name in presentation format, to dst in
+// wire format and lower case. Names without escapes, which is nearly all of
+// them, are converted here: lists of a million domains are read with it.
+func appendName(dst []byte, text string) ([]byte, error) {
+	start := len(dst)
+	if text == "" {
+		return dst, errors.New("an empty name; the root is written as a single dot")
+	}
+	if strings.IndexByte(text, '\\') >= 0 {
+		return appendEscapedName(dst, text)
+	}
+	if text == "." {
+		return append(dst, 0), nil
+	}
+	text = strings.TrimSuffix(text, ".")
+	for label := range strings.SplitSeq(text, ".") {
+		if len(label) == 0 {
+			return dst[:start], fmt.Errorf("%q has an empty label", text)
+		}
+		if len(label) > 63 {
+			return dst[:start], fmt.Errorf("label %q has %d bytes, more than the 63 that RFC 1035 §2.3.4 allows", label, len(label))
+		}
+		dst = append(dst, byte(len(label)))
+		for i := range len(label) {
+			dst = append(dst, lower(label[i]))
+		}
+	}
+	dst = append(dst, 0)
+	if n := len(dst) - start; n > query.MaxNameBytes {
+		return dst[:start], fmt.Errorf("%q has %d bytes in wire format, more than the %d that RFC 1035 §2.3.4 allows", text, n, query.MaxNameBytes)
+	}
+	return dst, nil
+}
+
+func appendEscapedName(dst []byte, text string) ([]byte, error) {
+	var buf [query.MaxNameBytes + 1]byte
+	n, err := dns.PackDomainName(dns.Fqdn(text), buf[:], 0, nil, false)
+	if err != nil {
+		return dst, fmt.Errorf("%q is not a domain name: %w", text, err)
+	}
+	for _, c := range buf[:n] {
+		dst = append(dst, lower(c))
+	}
+	return dst, nil
+}
+
+// lower folds an ASCII letter (RFC 4343 §3). Length bytes are below 'A', so
+// that a whole name in wire format can be folded byte by byte.
+func lower(c byte) byte {
+	if c-'A' < 26 {
+		c |= 0x20
+	}
+	return c
+}
+
+// appendText appends name, in wire format, in presentation format without the
+// final dot (RFC 1035 §5.1, RFC 4343 §2.1).
+func appendText(dst, name []byte) []byte {
+	for first := true; len(name) > 0 && name[0] != 0; first = false {
+		if !first {
+			dst = append(dst, '.')
+		}
+		label := name[1 : 1+name[0]]
+		for _, c := range label {
+			switch {
+			case strings.IndexByte(`.\"();@$`, c) >= 0:
+				dst = append(dst, '\\', c)
+			case c <= ' ' || c > '~':
+				dst = append(dst, '\\', '0'+c/100, '0'+c/10%10, '0'+c%10)
+			default:
+				dst = append(dst, c)
+			}
+		}
+		name = name[1+len(label):]
+	}
+	return dst
+}

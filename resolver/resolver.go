@@ -1,0 +1,182 @@
+// Package resolver decides what is answered: bytes in, bytes out. It opens no
+// socket, reads no file and has no clock of its own.
+//
+//	message → parse → locate → answer → finish → message
+//
+// For every domain in the world it gives the records of the profile
+// (parked.zone), compiled when settings are loaded, so that answering a query
+// is little more than copying bytes behind the question. It keeps to RFC 1034,
+// 1035, 2181, 2308, 3597, 4343, 6891, 7828, 8482, 8906 and 8914;
+// docs/conformance.md says where.
+//
+// Start at [Resolver.Resolve]. The resolver never recurses, never asks anybody
+// and keeps no state between queries.
+package resolver
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+
+	"domainpark/query"
+)
+
+// Resolver answers queries from settings that can be replaced while it works.
+// It is safe for concurrent use.
+type Resolver struct {
+	current atomic.Pointer[snapshot]
+	observe func(*query.Query)
+}
+
+// New returns a resolver that answers from cfg. When cfg has mistakes it
+// returns all of them, each an *Error, joined. observe, when it is not nil, is
+// called at the end of every query, by the goroutine that called Resolve; it
+// must neither block nor keep the query.
+func New(cfg Config, observe func(*query.Query)) (*Resolver, error) {
+	r := &Resolver{observe: observe}
+	if observe == nil {
+		r.observe = func(*query.Query) {}
+	}
+	if err := r.Load(cfg); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Load replaces what the resolver answers from. Queries under way are answered
+// from what they began with. When cfg has mistakes nothing changes and all of
+// them are returned, as New does.
+func (r *Resolver) Load(cfg Config) error {
+	s, err := compile(cfg)
+	if err != nil {
+		return err
+	}
+	r.current.Store(s)
+	return nil
+}
+
+// Resolve appends the answer to q.Message to dst and returns it; when nothing
+// is appended, nothing is to be sent. It fills in the lower fields of q, keeps
+// neither dst nor q, and allocates nothing when dst has room for q.Limit more
+// bytes, which are 1232 at most over UDP. dst must not overlap q.Message.
+func (r *Resolver) Resolve(dst []byte, q *query.Query) []byte {
+	var req request
+	s := r.current.Load()
+	reset(q)
+
+	// 1. Parse.
+	kind, silent := req.parse(q)
+	if silent {
+		q.Verdict = query.Silent
+		r.observe(q)
+		return dst
+	}
+	q.DO = req.edns.do
+	q.Limit = req.edns.limit(q)
+
+	// 2. Locate the parked domain and answer.
+	rep := failure(kind)
+	if kind == query.KindNone {
+		rep = s.answer(q, &req)
+	}
+
+	// 3. Finish: sections, size, OPT.
+	q.Kind, q.Rcode, q.Verdict = rep.kind, rcodes[rep.kind], query.Answered
+	if rep.kind.Error() {
+		q.Verdict = query.Refused
+	}
+	dst = s.write(dst, q, &req, &rep)
+
+	// 4. Observe.
+	r.observe(q)
+	return dst
+}
+
+// reset clears what Resolve fills in.
+func reset(q *query.Query) {
+	q.Name, q.Base, q.Count = nil, nil, 0
+	q.Type, q.Class = 0, 0
+	q.HasOPT, q.DO, q.Truncate = false, false, false
+	q.Limit, q.MaxAge, q.Rcode = 0, 0, 0
+	q.Kind, q.Verdict = query.KindNone, query.Pending
+}
+
+// rcodes has the response code of each kind (RFC 1035 §4.1.1, RFC 6895 §2.3).
+var rcodes = [query.Kinds]uint16{
+	query.KindFormErr:   1,
+	query.KindServFail:  2,
+	query.KindNXDomain:  3,
+	query.KindNotImp:    4,
+	query.KindRefused:   5,
+	query.KindBadVers:   16,
+	query.KindBadCookie: 23,
+}
+
+// reply is an answer before it is written.
+type reply struct {
+	kind    query.Kind
+	records *records // nil: none
+	base    int      // where the parked domain's name stands, counted from the header
+	ede     uint16
+}
+
+func failure(kind query.Kind) reply { return reply{kind: kind, ede: noError} }
+
+// write appends the message for rep to dst. Records that do not fit are left
+// out: first the additional section, which nobody misses (RFC 2181 §9), then
+// all of them, with TC=1.
+func (s *snapshot) write(dst []byte, q *query.Query, req *request, rep *reply) []byte {
+	start := len(dst)
+	dst = append(dst, q.Message[:req.question]...)
+	body := len(dst)
+	room := q.Limit
+	if q.HasOPT {
+		room -= optBytes
+	}
+	full := true
+	if rec := rep.records; rec != nil {
+		dst = rec.appendTo(dst, start, rep.base, q.Base, true)
+		if len(dst)-start > room && rec.ar > 0 {
+			dst, full = rec.appendTo(dst[:body], start, rep.base, q.Base, false), false
+		}
+		if len(dst)-start > room {
+			dst, q.Truncate = dst[:body], true
+		} else {
+			q.MaxAge = rec.maxAge
+		}
+	}
+	putHeader(dst[start:], q, req, rep, full)
+	if q.HasOPT {
+		dst = s.appendOPT(dst, start, q, &req.edns, rep.ede)
+	}
+	return dst
+}
+
+// putHeader writes flags and counts over those of the query. RD and CD are
+// copied (RFC 1035 §4.1.1, RFC 4035 §3.1.6), RA and AD are never set.
+func putHeader(m []byte, q *query.Query, req *request, rep *reply, full bool) {
+	flags := flagQR | uint16(req.opcode)<<opcodeShift | req.flags&(flagRD|flagCD) | q.Rcode&15
+	if !rep.kind.Error() {
+		flags |= flagAA
+	}
+	var qdcount, ancount, nscount, arcount uint16
+	if req.question > headerBytes {
+		qdcount = 1
+	}
+	if q.HasOPT {
+		arcount = 1
+	}
+	switch {
+	case q.Truncate:
+		flags |= flagTC
+	case rep.records != nil:
+		ancount, nscount = rep.records.answer, rep.records.ns
+		if full {
+			arcount += rep.records.ar
+		}
+	}
+	binary.BigEndian.PutUint16(m[2:], flags)
+	binary.BigEndian.PutUint16(m[4:], qdcount)
+	binary.BigEndian.PutUint16(m[6:], ancount)
+	binary.BigEndian.PutUint16(m[8:], nscount)
+	binary.BigEndian.PutUint16(m[10:], arcount)
+}
