@@ -1,0 +1,146 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	// maxSettingsBytes bounds the settings file and a profile. Every setting
+	// with a comment takes a few thousand bytes; lists have their own files.
+	maxSettingsBytes = 4 << 20
+
+	// maxListBytes bounds files that are lists: ten million domains.
+	maxListBytes = 256 << 20
+)
+
+// readFile reads at most most bytes of what may be a file of any sort. Its
+// errors tell an operator what the matter is.
+func readFile(path string, most int64) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", mistake(explain(path, err))
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", mistake(explain(path, err))
+	}
+	if info.IsDir() {
+		return "", mistake(path + " is a directory")
+	}
+	var text strings.Builder // it copies nothing when the text is handed out
+	text.Grow(int(min(info.Size(), most)))
+	n, err := io.Copy(&text, io.LimitReader(f, most+1))
+	if err != nil {
+		return "", mistake(explain(path, err))
+	}
+	if n > most {
+		return "", mistake(fmt.Sprintf("%s is larger than %d MiB", path, most>>20))
+	}
+	return text.String(), nil
+}
+
+// explain is why path can't be read, without the name of the function that found out.
+func explain(path string, err error) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return path + ": " + err.Error()
+}
+
+// resolve makes a path absolute or relative to where the program runs. In the
+// settings file it is relative to that file, wherever the program runs.
+func (v value) resolve(path string) string {
+	if filepath.IsAbs(path) || v.load.dir == "" || strings.HasPrefix(v.at.File, "-") {
+		return path
+	}
+	return filepath.Join(v.load.dir, path)
+}
+
+// file is a file that is read when the settings are; "" is none.
+func file(most int64) kind[File] { return orEmpty(readable(most)) }
+
+func readable(most int64) kind[File] {
+	const expected = "a file that can be read"
+	return kind[File]{expected: expected, read: func(v value) (f File, ok bool) {
+		path, ok := v.scalar(expected)
+		if !ok {
+			return f, false
+		}
+		if path == "" {
+			v.wrong(expected, "")
+			return f, false
+		}
+		path = v.resolve(path)
+		text, err := readFile(path, most)
+		if err != nil {
+			v.wrong(expected, err.Error())
+			return f, false
+		}
+		v.load.names = append(v.load.names, path)
+		return File{path, []byte(text)}, true
+	}}
+}
+
+// path is a file or directory that need not be there yet.
+func path() kind[string] {
+	const expected = "a path"
+	return kind[string]{expected: expected, read: func(v value) (string, bool) {
+		path, ok := v.scalar(expected)
+		if ok && path == "" {
+			v.wrong(expected, "")
+			return "", false
+		}
+		return v.resolve(path), ok
+	}}
+}
+
+// directory is one that is there; "" is none.
+func directory() kind[string] {
+	const expected = `a directory, or ""`
+	return kind[string]{expected: expected, read: func(v value) (string, bool) {
+		path, ok := v.scalar(expected)
+		if !ok || path == "" {
+			return "", ok
+		}
+		path = v.resolve(path)
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+			v.wrong(expected, explain(path, err))
+		case !info.IsDir():
+			v.wrong(expected, path+" is a file")
+		default:
+			return path, true
+		}
+		return "", false
+	}}
+}
+
+// certificate is an element of "tls.certificates". The files are read by the
+// part that watches them; here they must only be readable.
+func certificate() kind[Certificate] {
+	const expected = "a pair as {certificate: fullchain.pem, key: privkey.pem}"
+	pem := readable(maxSettingsBytes)
+	return kind[Certificate]{expected: expected, object: true, read: func(v value) (c Certificate, ok bool) {
+		read := func(to *string) func(v value) bool {
+			return func(v value) bool {
+				f, ok := pem.read(v)
+				*to = f.Path
+				return ok
+			}
+		}
+		ok = readObject(v, expected, []member{
+			{"certificate", true, read(&c.Certificate)},
+			{"key", true, read(&c.Key)},
+		})
+		return c, ok
+	}}
+}
