@@ -10,9 +10,9 @@ func (s *snapshot) answer(q *query.Query, req *request) reply {
 	case q.Class != classIN:
 		return failure(query.KindRefused)
 	case q.Type == typeAXFR || q.Type == typeIXFR:
-		return failure(query.KindRefused)
+		return refusal(prohibited)
 	}
-	p := s.locate(q)
+	p := s.locate(q, req.scope)
 	if p.host > 0 {
 		if rec := s.hosts[p.host-1].addresses(q.Type); rec != nil {
 			p.note(q)
@@ -20,7 +20,7 @@ func (s *snapshot) answer(q *query.Query, req *request) reply {
 		}
 	}
 	if p.base < 0 {
-		return reply{kind: query.KindRefused, ede: notAuthoritative}
+		return refusal(notAuthoritative)
 	}
 	p.note(q)
 	rep := reply{kind: query.KindAnswer, base: headerBytes + int(q.Labels[p.base]), ede: noError}
@@ -29,7 +29,7 @@ func (s *snapshot) answer(q *query.Query, req *request) reply {
 		rep.records = s.any
 	case q.Type == typeCAA && p.noCAA:
 	default:
-		rep.records = s.profile.find(q.Type, q, p.base, req.underscore)
+		rep.records = s.profile.find(q.Type, q, p.base, req.scope >= 0)
 	}
 	if rep.records == nil {
 		rep.kind, rep.records = query.KindNoData, s.profile.soa
@@ -53,8 +53,11 @@ func (p *place) note(q *query.Query) {
 
 // locate finds out where q's name lies, in one walk over its labels from the
 // right: public suffixes by the algorithm of https://publicsuffix.org/list/,
-// the operator's lists, and our own hosts.
-func (s *snapshot) locate(q *query.Query) place {
+// the operator's lists, and our own hosts. scope is the last label of the name
+// that begins with an underscore, or -1: nobody can register such a label or
+// what lies below it, so that the domain lies to the right of it, even where
+// the list has a wildcard. _dmarc.github.io speaks for github.io.
+func (s *snapshot) locate(q *query.Query, scope int) place {
 	p := place{base: -1}
 	var (
 		seen    flags     // of the name and all its parents
@@ -68,6 +71,7 @@ func (s *snapshot) locate(q *query.Query) place {
 		n, found := s.domains.find(q.Name[q.Labels[i]:])
 		f := n.flags
 		switch {
+		case i <= scope:
 		case f&exception != 0:
 			suffix = i + 1
 		case f&(suffixICANN|suffixPrivate) != 0:
@@ -93,31 +97,25 @@ func (s *snapshot) locate(q *query.Query) place {
 	if seen&refuse != 0 || s.onlyListed && seen&only == 0 {
 		return p
 	}
-	p.base = s.base(q, suffix, private, deepest)
+	p.base = base(suffix, scope, private, deepest)
 	p.noCAA = p.base >= 0 && exempt == p.base
 	return p
 }
 
-// base returns the label at which the parked domain of q's name begins, or -1:
-// the registrable domain, or the operator's apex where that is deeper.
-func (s *snapshot) base(q *query.Query, suffix int, private bool, deepest int) int {
-	base := suffix - 1
+// base returns the label at which the parked domain begins, or -1: the
+// registrable domain, or the operator's apex where that is deeper. suffix and
+// deepest are where the public suffix and the deepest apex begin; scope is as
+// in locate.
+func base(suffix, scope int, private bool, deepest int) int {
 	switch {
-	case q.Count == 0:
-		return -1
 	case deepest < suffix:
 		return deepest
-	case base < 0 || q.Name[q.Labels[base]+1] == '_':
-		// The name is a public suffix, or an underscore name right below
-		// one, which nobody can register: _dmarc.github.io speaks for
-		// github.io. A private suffix is its owner's domain; any other is a
-		// registry's, unless the operator says that it is an apex.
-		if !private && deepest != suffix {
-			return -1
-		}
-		return suffix
+	case suffix-1 > scope:
+		return suffix - 1
+	case private || deepest == suffix:
+		return suffix // the suffix itself is its owner's domain
 	}
-	return base
+	return -1 // a registry's
 }
 
 // chaos tells who the server is, as far as the settings allow (RFC 4892 §2.2).

@@ -101,7 +101,7 @@ func BenchmarkDomains(b *testing.B) {
 	req.parse(q)
 	b.Run("locate", func(b *testing.B) {
 		for b.Loop() {
-			if p := s.locate(q); p.base != 1 {
+			if p := s.locate(q, -1); p.base != 1 {
 				b.Fatal(p)
 			}
 		}

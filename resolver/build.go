@@ -22,20 +22,18 @@ type builder struct {
 }
 
 // addAll compiles rrs into the answer section. spelled tells that {base} stands
-// in some of them.
+// in some of them: names that may be compressed point to it then, other data
+// is made of templates.
 func (b *builder) addAll(rrs []dns.RR, spelled bool) error {
 	for _, rr := range rrs {
-		add := func(rr dns.RR) error { return b.add(&b.answer, nil, rr) }
-		if spelled {
-			switch t := rr.Header().Rrtype; t {
-			case dns.TypeNS, dns.TypeSOA, dns.TypeMX, dns.TypePTR:
-			case dns.TypeTXT, dns.TypeCAA, dns.TypeSRV:
-				add = b.addTemplate
-			default:
-				return fmt.Errorf("{base} is not possible in %s records, but in NS, SOA, MX, PTR, SRV, TXT and CAA", dns.Type(t))
-			}
+		var err error
+		switch t := rr.Header().Rrtype; {
+		case spelled && (t == dns.TypeTXT || t == dns.TypeCAA || t == dns.TypeSRV):
+			err = b.addTemplate(rr)
+		default:
+			err = b.add(&b.answer, nil, rr)
 		}
-		if err := add(rr); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -88,6 +86,11 @@ func (b *builder) counted(count *uint16, h *dns.RR_Header) {
 	if count != &b.ar {
 		b.core = len(b.wire)
 	}
+}
+
+// endSet notes that a set of the additional section is complete.
+func (b *builder) endSet() {
+	b.sets = append(b.sets, cut{len(b.wire), b.ar})
 }
 
 // name appends a name in wire format, as a pointer where it can be one.

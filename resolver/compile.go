@@ -102,9 +102,7 @@ func (c *compiler) ttl() uint32 {
 }
 
 func (c *compiler) suffixes() {
-	for _, err := range c.s.domains.addSuffixes(c.cfg.PublicSuffixes) {
-		c.errs = append(c.errs, err)
-	}
+	c.errs = append(c.errs, c.s.domains.addSuffixes(c.cfg.PublicSuffixes)...)
 }
 
 func (c *compiler) nameServers() {
@@ -220,11 +218,15 @@ func (s *snapshot) baseOf(text string) ([]byte, error) {
 	}
 	q := query.Query{}
 	q.Name = q.Fold[:copy(q.Fold[:], wire)]
+	scope := -1
 	for at := 0; wire[at] != 0; at += 1 + int(wire[at]) {
+		if wire[at+1] == '_' {
+			scope = q.Count
+		}
 		q.Labels[q.Count] = uint8(at)
 		q.Count++
 	}
-	p := s.locate(&q)
+	p := s.locate(&q, scope)
 	p.note(&q)
 	return q.Base, nil
 }

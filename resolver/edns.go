@@ -18,6 +18,7 @@ const (
 // Extended DNS errors (RFC 8914 §4).
 const (
 	noError          = 0xffff // stands for no option; the code itself is unassigned
+	prohibited       = 18
 	notAuthoritative = 20
 )
 
@@ -28,12 +29,11 @@ const flagDO = 1 << 15 // in the OPT's TTL field (RFC 3225 §3)
 
 // edns is what the OPT record of a query says.
 type edns struct {
-	size         uint16
-	version      uint8
-	do           bool
-	nsid         bool
-	keepalive    bool
-	keepaliveLen int // of the option's value, bytes
+	size      uint16
+	version   uint8
+	do        bool
+	nsid      bool
+	keepalive bool
 }
 
 // parse reads an OPT record: fixed begins at its type, data is its RDATA.
@@ -41,6 +41,9 @@ func (e *edns) parse(fixed, data []byte) bool {
 	e.size = binary.BigEndian.Uint16(fixed[2:])
 	e.version = fixed[5]
 	e.do = binary.BigEndian.Uint16(fixed[6:])&flagDO != 0
+	if e.version > 0 {
+		return true // its options may have another form
+	}
 	for len(data) > 0 {
 		if len(data) < 4 {
 			return false
@@ -56,7 +59,6 @@ func (e *edns) parse(fixed, data []byte) bool {
 			e.nsid = true
 		case optionKeepalive:
 			e.keepalive = true
-			e.keepaliveLen = n
 		}
 		data = data[n:]
 	}
@@ -87,6 +89,9 @@ func (s *snapshot) appendOPT(dst []byte, start int, q *query.Query, e *edns, ede
 	}
 	at := len(dst)
 	dst = append(dst, 0, 0, typeOPT, maxUDP>>8, maxUDP&0xff, byte(q.Rcode>>4), 0, do, 0, 0, 0)
+	if q.Kind == query.KindBadVers {
+		return dst // what options mean in another version is not known
+	}
 	room := q.Limit - (len(dst) - start)
 	if e.keepalive && q.Transport.Stream() && room >= 6 {
 		dst = binary.BigEndian.AppendUint32(dst, optionKeepalive<<16|2)

@@ -51,11 +51,11 @@ const (
 // request is what parsing finds out and nobody outside the resolver needs. It
 // lives on the stack of Resolve; slices in it point into the query's message.
 type request struct {
-	flags      uint16
-	opcode     int
-	question   int  // where the question ends in the message; headerBytes when there is none to echo
-	underscore bool // a label begins with an underscore
-	edns       edns
+	flags    uint16
+	opcode   int
+	question int // where the question ends in the message; headerBytes when there is none to echo
+	scope    int // the last label that begins with an underscore; -1: none does
+	edns     edns
 }
 
 // parse reads q's message. It returns KindNone when the message is a query
@@ -75,6 +75,7 @@ func (r *request) parse(q *query.Query) (kind query.Kind, silent bool) {
 	}
 	r.opcode = int(r.flags >> opcodeShift & opcodeMask)
 	r.question = headerBytes
+	r.scope = -1
 	qdcount := binary.BigEndian.Uint16(m[4:])
 	wellFormed := qdcount == 0 || qdcount == 1 && r.parseQuestion(q)
 	wellFormed = wellFormed && r.parseRecords(q)
@@ -87,8 +88,6 @@ func (r *request) parse(q *query.Query) (kind query.Kind, silent bool) {
 		return query.KindNotImp, false
 	case !wellFormed || qdcount != 1: // RFC 9619 §4
 		return query.KindFormErr, false
-	case r.edns.keepalive && r.edns.keepaliveLen != 0 && q.Transport.Stream():
-		return query.KindFormErr, false // RFC 7828 §3.2.1: clients send no timeout
 	}
 	return query.KindNone, false
 }
@@ -112,9 +111,11 @@ func (r *request) parseQuestion(q *query.Query) bool {
 		if n > 63 || at+n+1 >= len(m) || at+n+2-headerBytes > query.MaxNameBytes {
 			return false
 		}
+		if m[at+1] == '_' {
+			r.scope = q.Count
+		}
 		q.Labels[q.Count] = uint8(at - headerBytes)
 		q.Count++
-		r.underscore = r.underscore || m[at+1] == '_'
 		at += n + 1
 	}
 	if at+4 > len(m) {
@@ -166,9 +167,10 @@ func (r *request) parseRecords(q *query.Query) bool {
 	return true
 }
 
-// skipName returns where the name that begins at at ends, or -1.
+// skipName returns where the name that begins at at ends, or -1. It does not
+// follow pointers.
 func skipName(m []byte, at int) int {
-	for at < len(m) {
+	for start := at; at < len(m) && at-start < query.MaxNameBytes; {
 		n := int(m[at])
 		switch {
 		case n == 0:

@@ -147,11 +147,16 @@ func (r *profileReader) record(e *entry, text string) {
 		r.fail(e.line, column, "%s", reason)
 		return
 	}
-	if err := r.check(rr); err != nil {
+	if !hasData(text) {
+		r.fail(e.line, e.column, "a %s record without data; a record is written: owner [TTL] TYPE data", dns.Type(rr.Header().Rrtype))
+		return
+	}
+	spelled := strings.Contains(e.rest, "{base}")
+	if err := r.check(rr, spelled); err != nil {
 		r.fail(e.line, columnOf(e, err), "%s", err)
 		return
 	}
-	r.store(e, rr, strings.Contains(e.rest, "{base}"))
+	r.store(e, rr, spelled)
 }
 
 var errPosition = regexp.MustCompile(`^dns: (.*?)(?:: "(.*)")? at line: \d+:\d+$`)
@@ -173,7 +178,11 @@ func parseReason(e *entry, err error) (reason string, column int) {
 	if i := strings.Index(e.raw, m[2]); i >= 0 {
 		column = i + 1
 	}
-	return fmt.Sprintf("%s: found %q; a record is written: owner [TTL] TYPE data", m[1], m[2]), column
+	what := m[1]
+	if what == "not a TTL" {
+		what = "neither a TTL nor a type"
+	}
+	return fmt.Sprintf("%s: found %q; a record is written: owner [TTL] TYPE data", what, m[2]), column
 }
 
 // tokenError is a mistake in one token, which tells its column.
@@ -191,8 +200,9 @@ func columnOf(e *entry, err error) int {
 	return e.column
 }
 
-// check refuses records that a profile can't have.
-func (r *profileReader) check(rr dns.RR) error {
+// check refuses records that a profile can't have. spelled tells that {base}
+// stands in the record.
+func (r *profileReader) check(rr dns.RR, spelled bool) error {
 	h := rr.Header()
 	name := dns.Type(h.Rrtype).String()
 	atBase := len(r.pattern.tokens) == 0
@@ -205,9 +215,28 @@ func (r *profileReader) check(rr dns.RR) error {
 		return &tokenError{name, fmt.Sprintf("%s records are not possible in a profile; put the domain into a zone file", name)}
 	case (h.Rrtype == dns.TypeSOA || h.Rrtype == dns.TypeNS) && !atBase:
 		return &tokenError{name, fmt.Sprintf("%s records belong to the parked domain itself: owner @", name)}
+	case spelled && !slices.Contains(spellable, h.Rrtype):
+		return &tokenError{"{base}", fmt.Sprintf("{base} is not possible in %s records, but in NS, SOA, MX, PTR, SRV, TXT and CAA", name)}
 	}
 	return nil
 }
+
+// hasData tells whether something follows the type in a record, whose owner is
+// cut off. The parser takes records without data, as updates have them (RFC
+// 2136 §2.4).
+func hasData(text string) bool {
+	fields := strings.Fields(text)
+	for i, f := range fields {
+		_, known := dns.StringToType[strings.ToUpper(f)]
+		if known || len(f) > 4 && strings.EqualFold(f[:4], "TYPE") {
+			return i+1 < len(fields)
+		}
+	}
+	return false
+}
+
+// spellable lists the types in which the builder finds {base}.
+var spellable = []uint16{dns.TypeNS, dns.TypeSOA, dns.TypeMX, dns.TypePTR, dns.TypeSRV, dns.TypeTXT, dns.TypeCAA}
 
 // impossible lists types that change what other names or types answer, or
 // that exist in messages only.

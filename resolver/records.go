@@ -15,6 +15,7 @@ type records struct {
 	ns     uint16 // into the authority section
 	ar     uint16 // and into the additional section, which is last
 	core   int    // where in wire the additional section begins
+	sets   []cut  // where the sets of the additional section end
 
 	// Compression pointers in wire that depend on the question: those to the
 	// parked domain's name in it, and those that were compiled relative to
@@ -29,23 +30,41 @@ type records struct {
 	maxAge uint32 // the smallest TTL, seconds; of a negative answer as RFC 2308 §5 says
 }
 
-// appendTo appends the records to dst, a message that begins at start. base is
-// where the parked domain's name stands, counted from the start of the
-// message, and name is that name. full is false when the additional section is
-// to be left out.
-func (r *records) appendTo(dst []byte, start, base int, name []byte, full bool) []byte {
+// cut is a place in wire where the additional section may end, with the number
+// of its records before it.
+type cut struct {
+	at    int
+	count uint16
+}
+
+// fit returns how much of wire to send when there is room for so many bytes:
+// all of it, or less of the additional section. extra is how many records of
+// that section are left.
+func (r *records) fit(room int) (size int, extra uint16) {
+	if len(r.wire) <= room {
+		return len(r.wire), r.ar
+	}
+	size = r.core
+	for _, c := range r.sets {
+		if c.at <= room {
+			size, extra = c.at, c.count
+		}
+	}
+	return size, extra
+}
+
+// appendTo appends the records to dst, a message that begins at start: size
+// bytes of wire, as fit says. base is where the parked domain's name stands,
+// counted from the start of the message, and name is that name.
+func (r *records) appendTo(dst []byte, start, base int, name []byte, size int) []byte {
 	if r.templates != nil {
 		for i := range r.templates {
 			dst = r.templates[i].appendTo(dst, name)
 		}
 		return dst
 	}
-	wire := r.wire
-	if !full {
-		wire = wire[:r.core]
-	}
 	at := len(dst)
-	dst = append(dst, wire...)
+	dst = append(dst, r.wire[:size]...)
 	added := dst[at:]
 	for _, p := range r.toBase {
 		binary.BigEndian.PutUint16(added[p:], 0xC000|uint16(base))

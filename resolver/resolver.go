@@ -121,9 +121,11 @@ type reply struct {
 
 func failure(kind query.Kind) reply { return reply{kind: kind, ede: noError} }
 
+func refusal(ede uint16) reply { return reply{kind: query.KindRefused, ede: ede} }
+
 // write appends the message for rep to dst. Records that do not fit are left
-// out: first the additional section, which nobody misses (RFC 2181 §9), then
-// all of them, with TC=1.
+// out: of the additional section as many sets as must, which nobody misses
+// (RFC 2181 §9), else all of them, with TC=1.
 func (s *snapshot) write(dst []byte, q *query.Query, req *request, rep *reply) []byte {
 	start := len(dst)
 	dst = append(dst, q.Message[:req.question]...)
@@ -132,19 +134,18 @@ func (s *snapshot) write(dst []byte, q *query.Query, req *request, rep *reply) [
 	if q.HasOPT {
 		room -= optBytes
 	}
-	full := true
+	var extra uint16 // how many records of the additional section there is room for
 	if rec := rep.records; rec != nil {
-		dst = rec.appendTo(dst, start, rep.base, q.Base, true)
-		if len(dst)-start > room && rec.ar > 0 {
-			dst, full = rec.appendTo(dst[:body], start, rep.base, q.Base, false), false
-		}
+		var size int
+		size, extra = rec.fit(room - (body - start))
+		dst = rec.appendTo(dst, start, rep.base, q.Base, size)
 		if len(dst)-start > room {
-			dst, q.Truncate = dst[:body], true
+			dst, q.Truncate, extra = dst[:body], true, 0
 		} else {
 			q.MaxAge = rec.maxAge
 		}
 	}
-	putHeader(dst[start:], q, req, rep, full)
+	putHeader(dst[start:], q, req, rep, extra)
 	if q.HasOPT {
 		dst = s.appendOPT(dst, start, q, &req.edns, rep.ede)
 	}
@@ -153,26 +154,24 @@ func (s *snapshot) write(dst []byte, q *query.Query, req *request, rep *reply) [
 
 // putHeader writes flags and counts over those of the query. RD and CD are
 // copied (RFC 1035 §4.1.1, RFC 4035 §3.1.6), RA and AD are never set.
-func putHeader(m []byte, q *query.Query, req *request, rep *reply, full bool) {
+func putHeader(m []byte, q *query.Query, req *request, rep *reply, extra uint16) {
 	flags := flagQR | uint16(req.opcode)<<opcodeShift | req.flags&(flagRD|flagCD) | q.Rcode&15
-	if !rep.kind.Error() {
+	if !rep.kind.Error() && rep.kind != query.KindChaos {
 		flags |= flagAA
 	}
-	var qdcount, ancount, nscount, arcount uint16
+	arcount := extra
+	var qdcount, ancount, nscount uint16
 	if req.question > headerBytes {
 		qdcount = 1
 	}
 	if q.HasOPT {
-		arcount = 1
+		arcount++
 	}
 	switch {
 	case q.Truncate:
 		flags |= flagTC
 	case rep.records != nil:
 		ancount, nscount = rep.records.answer, rep.records.ns
-		if full {
-			arcount += rep.records.ar
-		}
 	}
 	binary.BigEndian.PutUint16(m[2:], flags)
 	binary.BigEndian.PutUint16(m[4:], qdcount)

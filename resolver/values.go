@@ -103,10 +103,28 @@ func (v *values) addAddresses(b *builder, ns *dns.NS) error {
 		if !strings.EqualFold(s.text, ns.Ns) {
 			continue
 		}
+		if err := addSets(b, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addSets adds the addresses of one host, the A records as one set and the
+// AAAA records as another.
+func addSets(b *builder, s server) error {
+	for _, four := range []bool{true, false} {
+		before := b.ar
 		for _, a := range s.addr {
+			if a.Is4() != four {
+				continue
+			}
 			if err := b.add(&b.ar, s.wire, addressRecord(a)); err != nil {
 				return err
 			}
+		}
+		if b.ar > before {
+			b.endSet()
 		}
 	}
 	return nil
