@@ -13,7 +13,7 @@ import (
 // names and meanings of the Python domain-park. They override the file. The
 // tags are for the command-line parser (kong); ${…} are keys of [Help].
 type Flags struct {
-	NameServers []string `name:"nameserver" short:"n" sep:"none" placeholder:"NAME[=IP,...]" help:"A name server of the parked domains, as NAME, NAME=IP or NAME:IP; repeatable. ${nameservers}"`
+	NameServers []string `name:"nameserver" short:"n" sep:"none" placeholder:"NAME[=IP,...]" help:"A name server of the parked domains, as NAME, NAME=IP,IP or NAME:IP. Repeatable."`
 	RUA         []string `name:"rua" sep:"none" placeholder:"MAILBOX" help:"${parking_dmarc_rua} Repeatable."`
 	RUF         []string `name:"ruf" sep:"none" placeholder:"MAILBOX" help:"${parking_dmarc_ruf} Repeatable."`
 	Host        string   `placeholder:"IP" help:"Address to take UDP and TCP queries on (default: localhost, IPv4 and IPv6). Replaces what the file listens on with UDP and TCP."`
