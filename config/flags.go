@@ -11,13 +11,13 @@ import (
 
 // Flags are the settings that can be given on the command line; they keep the
 // names and meanings of the Python domain-park. They override the file. The
-// tags are for the command-line parser (kong); ${…} are keys of [Help].
+// tags are for the command-line parser (kong); ${…} are keys of [FlagHelp].
 type Flags struct {
 	NameServers []string `name:"nameserver" short:"n" sep:"none" placeholder:"NAME[=IP,...]" help:"A name server of the parked domains, as NAME, NAME=IP,IP or NAME:IP. Repeatable."`
 	RUA         []string `name:"rua" sep:"none" placeholder:"MAILBOX" help:"${parking_dmarc_rua} Repeatable."`
 	RUF         []string `name:"ruf" sep:"none" placeholder:"MAILBOX" help:"${parking_dmarc_ruf} Repeatable."`
-	Host        string   `placeholder:"IP" help:"Address to take UDP and TCP queries on (default: localhost, IPv4 and IPv6). Replaces what the file listens on with UDP and TCP."`
-	Port        string   `placeholder:"PORT" help:"Port of UDP and TCP (default: 9953). Replaces what the file listens on with UDP and TCP."`
+	Host        string   `placeholder:"IP" help:"Address to take UDP and TCP queries on (default: localhost, IPv4 and IPv6), instead of what the file says. With --host or --port nothing else is listened on, unless the file says so."`
+	Port        string   `placeholder:"PORT" help:"Port of UDP and TCP (default: 9953), instead of what the file says."`
 	TCP         bool     `help:"TCP only, or with --udp both and no other."`
 	UDP         bool     `help:"UDP only, or with --tcp both and no other."`
 }
@@ -110,9 +110,10 @@ func cutNameServer(flag string) (name, addresses string, found bool) {
 // plainPort is the port of UDP and TCP when none is given.
 const plainPort = "9953"
 
-// listen is what --host, --port, --udp and --tcp come to. One that says where
-// to listen says it for all: the other transports then keep no default, so
-// that several servers on one machine need no more than a port each.
+// listen is what --host, --port, --udp and --tcp come to. Who says where to
+// listen says it for everything: what else is listened on by default is off
+// then, so that several servers on one machine need no more than a port each.
+// --udp and --tcp turn off other transports that the file has, too.
 func (l *loader) listen(f Flags) {
 	if f.Host == "" && f.Port == "" && !f.TCP && !f.UDP {
 		return
@@ -131,11 +132,11 @@ func (l *loader) listen(f Flags) {
 	}
 	for i := range options {
 		o := &options[i]
-		plain := o.key == "listen.udp" || o.key == "listen.tcp"
-		if o.parent() != "listen" || o.off || plain || o.key == "listen.admin" {
+		if o.parent() != "listen" || o.off || o.key == "listen.udp" || o.key == "listen.tcp" {
 			continue
 		}
-		if f.TCP || f.UDP || !l.settings.Given(o.key) {
+		answers := o.key != "listen.http" && o.key != "listen.admin"
+		if !l.settings.Given(o.key) || answers && (f.TCP || f.UDP) {
 			l.set("--host", o.key, none)
 		}
 	}

@@ -97,22 +97,22 @@ func TestListenFlags(t *testing.T) {
 
 func TestListenFlagsTurnOtherDefaultsOff(t *testing.T) {
 	switchOn(t)
-	file := write(t, "s.yaml", twoServers+"listen: {dot: [\"127.0.0.1:853\"]}\n")
+	file := write(t, "s.yaml", twoServers+"listen: {dot: [\"127.0.0.1:853\"], http: [\"127.0.0.1:80\"]}\n")
 	for _, c := range []struct {
-		flags         Flags
-		dot, doh, doq int
+		flags                      Flags
+		dot, doh, doq, http, admin int
 	}{
-		{Flags{}, 1, 2, 2},
-		{Flags{Port: "5300"}, 1, 0, 0},
-		{Flags{Host: "127.0.0.1"}, 1, 0, 0},
-		{Flags{UDP: true}, 0, 0, 0},
-		{Flags{TCP: true, Port: "5300"}, 0, 0, 0},
+		{Flags{}, 1, 2, 2, 1, 1},
+		{Flags{Port: "5300"}, 1, 0, 0, 1, 0},
+		{Flags{Host: "127.0.0.1"}, 1, 0, 0, 1, 0},
+		{Flags{UDP: true}, 0, 0, 0, 1, 0},
+		{Flags{TCP: true, Port: "5300"}, 0, 0, 0, 1, 0},
 	} {
 		s, err := Load(file, c.flags)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if l := s.Listen; len(l.DoT) != c.dot || len(l.DoH) != c.doh || len(l.DoQ) != c.doq || len(l.Admin) != 1 {
+		if l := s.Listen; len(l.DoT) != c.dot || len(l.DoH) != c.doh || len(l.DoQ) != c.doq || len(l.HTTP) != c.http || len(l.Admin) != c.admin {
 			t.Errorf("%+v: got %+v", c.flags, l)
 		}
 	}
