@@ -1,0 +1,220 @@
+package certs
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/acme"
+
+	"domainpark/store"
+)
+
+// The kinds of challenges that can be answered, by the names that CAs use.
+const (
+	kindTLSALPN = "tls-alpn-01" // RFC 8737
+	kindHTTP    = "http-01"     // RFC 8555 §8.3
+)
+
+// challengePath is where a CA asks for the answer to http-01.
+const challengePath = "/.well-known/acme-challenge/"
+
+// maxTokenBytes bounds the tokens that are looked up. CAs use 43 bytes.
+const maxTokenBytes = 128
+
+// lookupTimeout bounds how long a CA's question may wait for the store.
+const lookupTimeout = 3 * time.Second
+
+// answers are the answers to the challenges that a CA has set us. They are in
+// the store too: the CA connects to any of the servers that a host name has
+// addresses of, and not to the one that ordered. They are kept by host and by
+// token as autocert does it.
+//
+// Only the hosts of the settings are looked up, so that a stranger costs no
+// more than a handshake does, and at most one look at the store.
+type answers struct {
+	store store.Store                     // nil: nothing is answered
+	hosts atomic.Pointer[map[string]bool] // nil: none
+
+	mu     sync.Mutex // guards what follows
+	certs  map[string]*tls.Certificate
+	tokens map[string]string
+}
+
+// allow sets the hosts that challenges are answered for.
+func (a *answers) allow(hosts []string) {
+	set := make(map[string]bool, len(hosts))
+	for _, host := range hosts {
+		set[host] = true
+	}
+	a.hosts.Store(&set)
+}
+
+func (a *answers) allowed(host string) bool {
+	hosts := a.hosts.Load()
+	return a.store != nil && hosts != nil && (*hosts)[host]
+}
+
+func certificateKey(host string) string { return host + "+token" }
+func tokenKey(token string) string      { return token + "+http-01" }
+
+// putCertificate makes cert the answer for host. A store that can't be written
+// to is no hindrance: this server may well be the one that is asked.
+func (a *answers) putCertificate(ctx context.Context, host string, cert *tls.Certificate) (remove func()) {
+	a.mu.Lock()
+	if a.certs == nil {
+		a.certs = map[string]*tls.Certificate{}
+	}
+	a.certs[host] = cert
+	a.mu.Unlock()
+	if text, err := (&issued{cert: cert}).encode(); err == nil {
+		a.store.Put(ctx, certificateKey(host), text)
+	}
+	return func() {
+		a.mu.Lock()
+		delete(a.certs, host)
+		a.mu.Unlock()
+		a.remove(certificateKey(host))
+	}
+}
+
+// putToken makes text the answer for token.
+func (a *answers) putToken(ctx context.Context, token, text string) (remove func()) {
+	a.mu.Lock()
+	if a.tokens == nil {
+		a.tokens = map[string]string{}
+	}
+	a.tokens[token] = text
+	a.mu.Unlock()
+	a.store.Put(ctx, tokenKey(token), []byte(text))
+	return func() {
+		a.mu.Lock()
+		delete(a.tokens, token)
+		a.mu.Unlock()
+		a.remove(tokenKey(token))
+	}
+}
+
+// remove deletes an answer from the store, also when the order was cancelled.
+func (a *answers) remove(key string) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
+	defer cancel()
+	a.store.Delete(ctx, key)
+}
+
+// config implements tls.Config.GetConfigForClient: a client that offers
+// acme-tls/1 and nothing else is a CA, and gets the certificate that answers
+// its challenge when there is one. Everybody else, nil, has the listener's own.
+func (a *answers) config(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	if len(hello.SupportedProtos) != 1 || hello.SupportedProtos[0] != acme.ALPNProto {
+		return nil, nil
+	}
+	cert := a.certificate(hello.Context(), strings.ToLower(hello.ServerName))
+	if cert == nil {
+		return nil, nil
+	}
+	return &tls.Config{
+		MinVersion:             tls.VersionTLS12,
+		Certificates:           []tls.Certificate{*cert},
+		NextProtos:             []string{acme.ALPNProto},
+		SessionTicketsDisabled: true,
+	}, nil
+}
+
+// certificate returns the answer for host, or nil.
+func (a *answers) certificate(ctx context.Context, host string) *tls.Certificate {
+	if !a.allowed(host) {
+		return nil
+	}
+	a.mu.Lock()
+	cert := a.certs[host]
+	a.mu.Unlock()
+	if cert != nil {
+		return cert
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	text, err := a.store.Get(ctx, certificateKey(host))
+	if err != nil {
+		return nil
+	}
+	i, err := decodeIssued(text, host)
+	if err != nil {
+		return nil
+	}
+	return i.cert
+}
+
+// token returns the answer for token, empty when there is none.
+func (a *answers) token(ctx context.Context, token string) string {
+	a.mu.Lock()
+	text := a.tokens[token]
+	a.mu.Unlock()
+	if text != "" {
+		return text
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	value, err := a.store.Get(ctx, tokenKey(token))
+	if err != nil {
+		return ""
+	}
+	return string(value)
+}
+
+// HTTPHandler answers http-01 challenges and nothing else: 404 to all other
+// requests. It is for listen.http, which the CA reaches at port 80.
+func (s *Source) HTTPHandler() http.Handler { return &s.answers }
+
+// ServeHTTP implements http.Handler.
+func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	token, ok := strings.CutPrefix(r.URL.Path, challengePath)
+	if !ok {
+		http.Error(w, "This port answers ACME challenges and nothing else.", http.StatusNotFound)
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "An ACME challenge is asked for with GET.", http.StatusMethodNotAllowed)
+		return
+	}
+	text := ""
+	if validToken(token) && a.allowed(hostOf(r.Host)) {
+		text = a.token(r.Context(), token)
+	}
+	if text == "" {
+		http.Error(w, "There is no such ACME challenge.", http.StatusNotFound)
+		return
+	}
+	io.WriteString(w, text)
+}
+
+// validToken tells whether token is base64url (RFC 8555 §8.3) and not absurdly long.
+func validToken(token string) bool {
+	if token == "" || len(token) > maxTokenBytes {
+		return false
+	}
+	for _, c := range []byte(token) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+// hostOf is the host name of a Host header.
+func hostOf(header string) string {
+	host := header
+	if h, _, err := net.SplitHostPort(header); err == nil {
+		host = h
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}
