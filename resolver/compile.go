@@ -235,7 +235,8 @@ func (s *snapshot) baseOf(text string) ([]byte, error) {
 func (c *compiler) hostmaster() {
 	mailbox := c.cfg.Hostmaster
 	if mailbox == "" {
-		base, err := c.s.baseOf(c.cfg.NameServers[0].Name)
+		anywhere := snapshot{domains: c.s.domains} // our hosts lie where they lie, whatever Only says
+		base, err := anywhere.baseOf(c.cfg.NameServers[0].Name)
 		if err != nil || base == nil {
 			base = c.v.servers[0].wire
 		}

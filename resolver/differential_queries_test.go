@@ -87,7 +87,7 @@ func differentialSettings(t testing.TB) []settings {
 		Identity:       resolver.Identity{Version: "domain-park test", ID: "edge1"},
 	}
 	plain := resolver.Config{NameServers: []resolver.NameServer{{Name: "ns1.example.uk"}}, PublicSuffixes: suffixes}
-	crowded := resolver.Config{Hostmaster: "hostmaster@park.org", PublicSuffixes: suffixes, TTL: 5 * time.Minute, Only: []string{"example.com", "www.example.co.uk", "github.io", "xn--bcher-kva.com"}, Refuse: []string{"evil.example.com"}}
+	crowded := resolver.Config{PublicSuffixes: suffixes, TTL: 5 * time.Minute, Only: []string{"example.com", "www.example.co.uk", "github.io", "xn--bcher-kva.com"}, Refuse: []string{"evil.example.com"}}
 	for i := range 13 {
 		name := fmt.Sprintf("ns%d.%s.%s.com", i, strings.Repeat("x", 40), strings.Repeat(string(rune('a'+i)), 40))
 		crowded.NameServers = append(crowded.NameServers, resolver.NameServer{Name: name, Addresses: addrs(fmt.Sprintf("192.0.2.%d", i), fmt.Sprintf("2001:db8::%d", i))})
