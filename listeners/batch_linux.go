@@ -1,0 +1,125 @@
+package listeners
+
+import (
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// batch is how many datagrams one system call moves at most. Under load a call
+// for 64 costs little more than the datagrams themselves; more would only delay
+// the first of them.
+const batch = 64
+
+// mmsghdr is the kernel's struct mmsghdr; x/sys does not have it.
+type mmsghdr struct {
+	unix.Msghdr
+	n uint32 // bytes received or sent
+}
+
+// received holds the datagrams of one recvmmsg, each with its client's address
+// and, on a wildcard socket, the address it came to.
+type received struct {
+	heads    [batch]mmsghdr
+	vectors  [batch]unix.Iovec
+	clients  [batch]unix.RawSockaddrInet6 // room for either family
+	controls [batch]control
+	wildcard bool
+	used     int // heads that the kernel has written to
+	bytes    [batch][queryBytes]byte
+}
+
+// init points each head to its buffers. The struct must not be moved afterwards.
+func (in *received) init(wildcard bool) {
+	in.wildcard = wildcard
+	for i := range in.heads {
+		h := &in.heads[i]
+		in.vectors[i].Base = &in.bytes[i][0]
+		in.vectors[i].SetLen(queryBytes)
+		h.Iov = &in.vectors[i]
+		h.SetIovlen(1)
+		h.Name = (*byte)(unsafe.Pointer(&in.clients[i]))
+		if wildcard {
+			h.Control = in.controls[i].bytes()
+		}
+	}
+	in.used = batch
+}
+
+// receive fills in a batch and returns how many datagrams there are.
+func (in *received) receive(fd int, flags uintptr) (int, unix.Errno) {
+	for i := range in.heads[:in.used] {
+		h := &in.heads[i]
+		h.Namelen = unix.SizeofSockaddrInet6
+		if in.wildcard {
+			h.SetControllen(controlBytes)
+		}
+	}
+	in.used = 0
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd),
+		uintptr(unsafe.Pointer(&in.heads)), batch, flags, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	in.used = int(n)
+	return int(n), 0
+}
+
+// message is the content of datagram i, valid until the next receive.
+func (in *received) message(i int) []byte {
+	return in.bytes[i][:min(int(in.heads[i].n), queryBytes)]
+}
+
+// client is where datagram i came from. There is none when a shutdown and not a
+// datagram ended the wait.
+func (in *received) client(i int) (netip.AddrPort, bool) {
+	if in.heads[i].Namelen == 0 {
+		return netip.AddrPort{}, false
+	}
+	return clientOf(&in.clients[i])
+}
+
+// reply is the head for the answer to datagram i: to its client, from the
+// address it came to.
+func (in *received) reply(i int) *unix.Msghdr {
+	h := &in.heads[i].Msghdr
+	if in.wildcard {
+		h.SetControllen(in.controls[i].turn(int(h.Controllen)))
+	}
+	return h
+}
+
+// outgoing holds the answers of one batch until they are sent.
+type outgoing struct {
+	heads   [batch]mmsghdr
+	vectors [batch]unix.Iovec
+	next, n int // heads[next:n] are to be sent
+}
+
+func (o *outgoing) reset()      { o.next, o.n = 0, 0 }
+func (o *outgoing) empty() bool { return o.next == o.n }
+func (o *outgoing) skip()       { o.next++ }
+
+// add queues an answer, which it does not copy.
+func (o *outgoing) add(answer []byte, to *unix.Msghdr) {
+	h, v := &o.heads[o.n].Msghdr, &o.vectors[o.n]
+	*h = *to
+	h.Flags = 0
+	v.Base = &answer[0]
+	v.SetLen(len(answer))
+	h.Iov = v
+	o.n++
+}
+
+// send gives the kernel what is queued; it may take a part. On an error, the
+// datagram at the front is the one it is about.
+func (o *outgoing) send(fd int) unix.Errno {
+	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd),
+		uintptr(unsafe.Pointer(&o.heads[o.next])), uintptr(o.n-o.next), 0, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	o.next += max(int(n), 1) // 0 can't be, and must not make the caller loop
+	return 0
+}

@@ -1,0 +1,107 @@
+package listeners
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+
+	"domainpark/query"
+)
+
+// maxStreams is how many queries one connection may have in flight over HTTP/2,
+// HTTP/3 and DoQ: what browsers and resolvers are known to cope with, and
+// RFC 9113 §6.5.2's advice not to go below.
+const maxStreams = 100
+
+var errNoTLS = errors.New("encrypted transport without a TLS configuration")
+
+// bindDoH binds DNS over HTTPS (RFC 8484): HTTP/1.1 and HTTP/2 on TCP, and
+// HTTP/3 on UDP of the same port.
+func bindDoH(hostport string, cfg *Config, r Resolver) ([]listener, error) {
+	if cfg.TLS == nil {
+		return nil, errNoTLS
+	}
+	var overQUIC []listener
+	overTCP, err := bindEach(hostport, func(addr netip.AddrPort) (listener, error) {
+		tcp, udp, err := openBoth(addr)
+		if err != nil {
+			return nil, err
+		}
+		overQUIC = append(overQUIC, newH3(udp, cfg, &dohHandler{resolver: r, transport: query.DoH3, page: cfg.Page}))
+		return newDoH(tcp, cfg, &dohHandler{resolver: r, transport: query.DoH, page: cfg.Page, altSvc: altSvc(udp)}), nil
+	})
+	if err != nil {
+		for _, l := range overQUIC {
+			err = errors.Join(err, l.close())
+		}
+		return nil, err
+	}
+	return append(overTCP, overQUIC...), nil
+}
+
+// altSvc tells clients of TCP where HTTP/3 is (RFC 7838 §3). It holds for a day,
+// so that they forget soon when it is gone.
+func altSvc(udp *net.UDPConn) []string {
+	return []string{fmt.Sprintf(`h3=":%d"; ma=86400`, localPort(udp.LocalAddr()))}
+}
+
+func newDoH(socket net.Listener, cfg *Config, handler http.Handler) *httpListener {
+	server := newHTTPServer(cfg, handler)
+	protos := []string{"h2", "http/1.1"}
+	if slices.Contains(cfg.TLS.NextProtos, acmeALPN) {
+		protos = append(protos, acmeALPN)
+	}
+	server.TLSConfig = withALPN(cfg.TLS, protos...)
+	server.Protocols = new(http.Protocols)
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetHTTP2(true)
+	server.HTTP2 = &http.HTTP2Config{
+		MaxConcurrentStreams: maxStreams,
+		// The largest body fits a stream, and twice that a connection: ordinary
+		// queries are a thousandth of it.
+		MaxReceiveBufferPerStream:     maxMessageBytes + 1,
+		MaxReceiveBufferPerConnection: 2 * (maxMessageBytes + 1),
+		WriteByteTimeout:              cfg.Timeouts.Write,
+	}
+	return &httpListener{newTLSSocket(socket, server.TLSConfig, cfg), server, cfg.Timeouts.Shutdown}
+}
+
+// openBoth binds addr for TCP and UDP. Port 0 stands for one that is free in
+// both, which may take some tries.
+func openBoth(addr netip.AddrPort) (*net.TCPListener, *net.UDPConn, error) {
+	const tries = 20
+	for try := 1; ; try++ {
+		tcp, err := openTCPSocket(addr)
+		if err != nil {
+			return nil, nil, err
+		}
+		udp, err := openUDPSocket(netip.AddrPortFrom(addr.Addr(), localPort(tcp.Addr())))
+		if err == nil {
+			return tcp, udp, nil
+		}
+		_ = tcp.Close()
+		if addr.Port() != 0 || try == tries {
+			return nil, nil, fmt.Errorf("UDP for HTTP/3: %w", err)
+		}
+	}
+}
+
+// localPort is the port that a TCP or UDP socket is bound to.
+func localPort(a net.Addr) uint16 {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		return uint16(a.Port)
+	case *net.UDPAddr:
+		return uint16(a.Port)
+	}
+	return 0
+}
+
+// clientAddr is the address that net/http or http3 noted in r.RemoteAddr.
+func clientAddr(r *http.Request) netip.AddrPort {
+	a, _ := netip.ParseAddrPort(r.RemoteAddr)
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}

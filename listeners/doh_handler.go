@@ -1,0 +1,133 @@
+package listeners
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"domainpark/query"
+)
+
+// dohPath is the one path that takes queries. RFC 8484 §4.1.1 leaves the choice
+// to the server; every public resolver made this one.
+const dohPath = "/dns-query"
+
+// dohHandler answers DNS queries over HTTP. One serves TCP and one QUIC.
+type dohHandler struct {
+	resolver  Resolver
+	transport query.Transport
+	page      http.Handler // answers other paths than dohPath; nil: 404
+	altSvc    []string     // where HTTP/3 is; nil: not said
+}
+
+// Values of header fields, as net/http wants them. They are shared by all
+// answers: nobody may change them.
+var (
+	dnsMessage  = []string{"application/dns-message"} // RFC 8484 §6
+	plainText   = []string{"text/plain; charset=utf-8"}
+	noStore     = []string{"no-store"}
+	noSniff     = []string{"nosniff"}
+	hsts        = []string{"max-age=31536000"} // a year; RFC 6797 §6.1.1
+	anyOrigin   = []string{"*"}
+	methods     = []string{"GET, HEAD, POST, OPTIONS"}
+	corsHeaders = []string{"Content-Type, Accept"}
+	corsMaxAge  = []string{"86400"} // browsers ask again after a day, most of them earlier
+)
+
+// ServeHTTP implements http.Handler.
+func (h *dohHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header["Strict-Transport-Security"] = hsts
+	header["X-Content-Type-Options"] = noSniff
+	if h.altSvc != nil {
+		header["Alt-Svc"] = h.altSvc
+	}
+	if r.URL.Path != dohPath {
+		h.servePage(w, r)
+		return
+	}
+	// DNS is public: scripts of every site may ask (WHATWG Fetch, CORS).
+	header["Access-Control-Allow-Origin"] = anyOrigin
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost:
+		h.answer(w, r)
+	case http.MethodOptions:
+		header["Allow"] = methods
+		header["Access-Control-Allow-Methods"] = methods
+		header["Access-Control-Allow-Headers"] = corsHeaders
+		header["Access-Control-Max-Age"] = corsMaxAge
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		header["Allow"] = methods
+		refuse(w, &httpError{http.StatusMethodNotAllowed, "DNS queries come by GET or POST (RFC 8484 §4.1)"})
+	}
+}
+
+func (h *dohHandler) servePage(w http.ResponseWriter, r *http.Request) {
+	if h.page != nil {
+		h.page.ServeHTTP(w, r)
+		return
+	}
+	refuse(w, &httpError{http.StatusNotFound, "there is nothing here; DNS queries go to " + dohPath})
+}
+
+// answer takes the query out of r and writes the resolver's answer.
+func (h *dohHandler) answer(w http.ResponseWriter, r *http.Request) {
+	x := borrowExchange()
+	defer x.release()
+	message, failure := dohMessage(r, x)
+	if failure != nil {
+		refuse(w, failure)
+		return
+	}
+	q := &x.query
+	q.Message, q.Client, q.Transport, q.Received = message, clientAddr(r), h.transport, time.Now()
+	q.Verdict = query.Pending
+	x.out = h.resolver.Resolve(x.out[:0], q)
+	if len(x.out) == 0 {
+		refuse(w, unanswered(q.Verdict))
+		return
+	}
+	header := w.Header()
+	header["Content-Type"] = dnsMessage
+	header["Content-Length"] = []string{strconv.Itoa(len(x.out))}
+	header["Cache-Control"] = cacheControl(q.MaxAge)
+	_, _ = w.Write(x.out) // net/http and http3 keep it to themselves when the method was HEAD
+}
+
+// cacheControl lets a cache keep an answer for as long as its records live
+// (RFC 8484 §5.1).
+func cacheControl(maxAge uint32) []string {
+	if maxAge == 0 {
+		return noStore
+	}
+	return []string{"max-age=" + strconv.FormatUint(uint64(maxAge), 10)}
+}
+
+// httpError is a request that gets no DNS answer, and what its sender is told.
+type httpError struct {
+	status int
+	reason string
+}
+
+// unanswered is what HTTP says when the resolver is silent. A panic leaves the
+// verdict undecided.
+func unanswered(v query.Verdict) *httpError {
+	switch v {
+	case query.Dropped:
+		return &httpError{http.StatusTooManyRequests, "too many queries from your network, or it is not allowed to ask"}
+	case query.Pending:
+		return &httpError{http.StatusInternalServerError, "this query could not be answered; the server has logged why"}
+	default:
+		return &httpError{http.StatusBadRequest, "this is not a DNS query (RFC 1035 §4.1)"}
+	}
+}
+
+func refuse(w http.ResponseWriter, e *httpError) {
+	header := w.Header()
+	header["Content-Type"] = plainText
+	header["Cache-Control"] = noStore
+	header["Content-Length"] = []string{strconv.Itoa(len(e.reason) + 1)}
+	w.WriteHeader(e.status)
+	_, _ = w.Write([]byte(e.reason + "\n"))
+}

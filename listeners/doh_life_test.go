@@ -1,0 +1,182 @@
+package listeners
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+
+	"domainpark/query"
+)
+
+// gated is a resolver that lets a test look while a query is being answered.
+type gated struct{ entered, leave chan struct{} }
+
+func newGated() gated { return gated{make(chan struct{}, 1), make(chan struct{})} }
+
+func (g gated) Resolve(dst []byte, q *query.Query) []byte {
+	g.entered <- struct{}{}
+	<-g.leave
+	return cacheable(dst, q)
+}
+
+// TestWebDrainFinishesQueries stops the server while a query is being answered.
+func TestWebDrainFinishesQueries(t *testing.T) {
+	for _, version := range webVersions {
+		t.Run(version, func(t *testing.T) {
+			g := newGated()
+			cfg := webConfig()
+			cfg.DoH = []string{"127.0.0.1:0"}
+			s := start(t, cfg, g)
+			addr := netip.MustParseAddrPort(s.addrOf(t, "doh"))
+			req := request(t, "GET", s.getURL(t, plainQuery), nil)
+			client := webClient(t, version)
+			type result struct {
+				res *http.Response
+				err error
+			}
+			got := make(chan result, 1)
+			go func() {
+				res, err := client.Do(req)
+				got <- result{res, err}
+			}()
+			<-g.entered
+			s.cancel()
+			close(g.leave)
+			r := <-got
+			if r.err != nil {
+				t.Fatal(r.err)
+			}
+			defer r.res.Body.Close()
+			if body, err := io.ReadAll(r.res.Body); err != nil || !bytes.Equal(body, answerTo(plainQuery)) {
+				t.Errorf("got %x, %v", body, err)
+			}
+			s.stop(t)
+			tcp, udp, err := openBoth(addr)
+			if err != nil {
+				t.Fatalf("the port is not free after the server's end: %v", err)
+			}
+			tcp.Close()
+			udp.Close()
+		})
+	}
+}
+
+func TestDoQDrainFinishesQueriesAndSaysGoodbye(t *testing.T) {
+	g := newGated()
+	s := doqServer(t, g)
+	c := dialDoQ(t, s)
+	stream := openStream(t, c, framed(plainQuery))
+	stream.Close()
+	<-g.entered
+	s.cancel()
+	close(g.leave)
+	if got, err := io.ReadAll(stream); err != nil || !bytes.Equal(got, framed(answerTo(plainQuery))) {
+		t.Errorf("got %x, %v", got, err)
+	}
+	s.stop(t)
+	_, err := c.AcceptStream(t.Context())
+	if closed, ok := errors.AsType[*quic.ApplicationError](err); !ok || closed.ErrorCode != doqNoError {
+		t.Errorf("got %v, want DOQ_NO_ERROR", err)
+	}
+}
+
+// A query that never ends keeps nobody longer than Timeouts.Shutdown. The test
+// would hang otherwise.
+func TestQUICDrainEndsWithoutTheClient(t *testing.T) {
+	cfg := webConfig()
+	cfg.DoQ, cfg.DoH = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}
+	cfg.Timeouts.Message = patience
+	cfg.Timeouts.Shutdown = cfg.Timeouts.Message / 100
+	s := start(t, cfg, cacheable)
+	stalled := openStream(t, dialDoQ(t, s), []byte{0})
+	openStream(t, dialQUIC(t, s.addrOf(t, "doh3"), clientTLS(http3.NextProtoH3), nil), []byte{1})
+	slow := dialTLS(t, s.addrOf(t, "doh"), "http/1.1")
+	io.WriteString(slow, "GET / HTTP/1.1\r\n")
+	expectDoQAnswer(t, dialDoQ(t, s), plainQuery) // by now the server has seen the others
+	s.stop(t)
+	if _, err := io.ReadAll(stalled); err == nil {
+		t.Error("stalled stream got an answer")
+	}
+}
+
+func TestBindDoHTakesBothPortsOrNone(t *testing.T) {
+	taken, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	addr := taken.LocalAddr().String()
+	cfg := webConfig()
+	cfg.DoH = []string{addr}
+	if _, err := Bind(cfg, mirror); err == nil || !strings.Contains(err.Error(), "listen doh "+addr+": UDP for HTTP/3: ") {
+		t.Fatalf("got %v, want an error that names the address and HTTP/3", err)
+	}
+	tcp, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatalf("TCP is still bound: %v", err)
+	}
+	tcp.Close()
+}
+
+func TestBindWithoutWhatItNeeds(t *testing.T) {
+	for name, cfg := range map[string]Config{
+		"doh":  {DoH: []string{"127.0.0.1:0"}},
+		"doq":  {DoQ: []string{"127.0.0.1:0"}},
+		"http": {HTTP: []string{"127.0.0.1:0"}},
+	} {
+		if _, err := Bind(cfg, mirror); err == nil || !strings.HasPrefix(err.Error(), "listen "+name) {
+			t.Errorf("%s: got %v, want an error", name, err)
+		}
+	}
+}
+
+func TestPlainHTTPServesTheGivenHandlerAlone(t *testing.T) {
+	cfg := webConfig()
+	cfg.HTTP = []string{"127.0.0.1:0"}
+	cfg.HTTPHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) })
+	s := start(t, cfg, mirror)
+	const path = "/.well-known/acme-challenge/x"
+	res, body := do(t, http.DefaultClient, request(t, "GET", "http://"+s.addrOf(t, "http")+path, nil))
+	if res.StatusCode != 200 || string(body) != path {
+		t.Errorf("got %s %q", res.Status, body)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// A client that comes for a tls-alpn-01 challenge gets that protocol; without
+// the name in the given settings it is refused.
+func TestDoHKeepsTheALPNOfACME(t *testing.T) {
+	for _, want := range []bool{true, false} {
+		cfg := webConfig()
+		cfg.DoH = []string{"127.0.0.1:0"}
+		if want {
+			cfg.TLS.NextProtos = []string{acmeALPN}
+		}
+		s := start(t, cfg, mirror)
+		for _, c := range []struct {
+			offer []string
+			chose string
+		}{
+			{[]string{"http/1.1", "h2"}, "h2"},
+			{[]string{"http/1.1"}, "http/1.1"},
+			{nil, ""},
+			{[]string{acmeALPN}, acmeALPN},
+			{[]string{"dot"}, "refused"},
+		} {
+			if c.chose == acmeALPN && !want {
+				c.chose = "refused"
+			}
+			if got := negotiated(t, s.addrOf(t, "doh"), c.offer); got != c.chose {
+				t.Errorf("%v with ACME %v: got %q, want %q", c.offer, want, got, c.chose)
+			}
+		}
+	}
+}

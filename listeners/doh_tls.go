@@ -1,0 +1,137 @@
+package listeners
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// acmeALPN is the name by which an ACME server asks for the certificate of a
+// tls-alpn-01 challenge (RFC 8737 §6.2).
+const acmeALPN = "acme-tls/1"
+
+// withALPN returns a copy of given that speaks protos alone. It holds for what
+// GetConfigForClient returns as well.
+//
+// A copy has its own list of session ticket keys: SetSessionTicketKeys on given
+// no longer reaches it. Whoever rolls keys over does it in WrapSession and
+// UnwrapSession, or in GetConfigForClient.
+func withALPN(given *tls.Config, protos ...string) *tls.Config {
+	c := given.Clone()
+	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
+	c.NextProtos = protos
+	if choose := given.GetConfigForClient; choose != nil {
+		c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			own, err := choose(hello)
+			if own == nil || err != nil {
+				return nil, err
+			}
+			return withALPN(own, protos...), nil
+		}
+	}
+	return c
+}
+
+// tlsSocket is a TCP socket that accepts connections whose handshake is done.
+// net/http would do the handshake as well, but has no deadline of its own for
+// it. Handshakes run side by side, so a stalled one holds up nobody.
+type tlsSocket struct {
+	net.Listener
+	config  *tls.Config
+	timeout time.Duration // for the whole handshake
+	log     *slog.Logger
+
+	start  sync.Once
+	ready  chan net.Conn
+	failed chan error
+	ctx    context.Context // ends when the socket is closed
+	cancel context.CancelFunc
+}
+
+func newTLSSocket(socket net.Listener, config *tls.Config, cfg *Config) *tlsSocket {
+	s := &tlsSocket{
+		Listener: socket,
+		config:   config,
+		timeout:  cfg.Timeouts.Handshake,
+		log:      cfg.Log,
+		ready:    make(chan net.Conn),
+		failed:   make(chan error),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Accept implements net.Listener. The first call starts accepting.
+func (s *tlsSocket) Accept() (net.Conn, error) {
+	s.start.Do(func() { go s.accept() })
+	select {
+	case c := <-s.ready:
+		return c, nil
+	case err := <-s.failed:
+		return nil, err
+	case <-s.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener. Handshakes under way are broken off.
+func (s *tlsSocket) Close() error {
+	s.cancel()
+	return s.Listener.Close()
+}
+
+// accept hands errors to whoever calls Accept and waits until they are taken,
+// so that it backs off when the caller does.
+func (s *tlsSocket) accept() {
+	for {
+		c, err := s.Listener.Accept()
+		if err == nil {
+			go s.handshake(c)
+			continue
+		}
+		select {
+		case s.failed <- err:
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *tlsSocket) handshake(raw net.Conn) {
+	_ = raw.SetDeadline(time.Now().Add(s.timeout))
+	c := tls.Server(raw, s.config)
+	if err := c.HandshakeContext(s.ctx); err != nil {
+		s.log.Debug("TLS handshake failed", "transport", "doh", "client", raw.RemoteAddr().String(), "error", err)
+		explain(err)
+		_ = raw.Close()
+		return
+	}
+	_ = raw.SetDeadline(time.Time{})
+	select {
+	case s.ready <- c:
+	case <-s.ctx.Done():
+		_ = raw.Close()
+	}
+}
+
+// plainHTTP answers a client that speaks HTTP without TLS.
+const plainHTTP = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n" +
+	"This port speaks HTTPS: the request came without TLS. Use https:// in the address.\n"
+
+// explain tells a client what is wrong when its first bytes were those of a
+// plain HTTP request.
+func explain(handshake error) {
+	record, ok := errors.AsType[tls.RecordHeaderError](handshake)
+	if !ok || record.Conn == nil {
+		return
+	}
+	switch string(record.RecordHeader[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO":
+		_, _ = io.WriteString(record.Conn, plainHTTP)
+	}
+}

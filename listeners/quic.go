@@ -1,0 +1,157 @@
+package listeners
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+)
+
+// QUICKeys are the secrets behind what a QUIC server gives out and has to know
+// again later. With the same keys, every machine of a fleet accepts what another
+// one gave out, also after a restart.
+type QUICKeys struct {
+	Token [32]byte // protects address validation tokens (RFC 9000 §8.1.3); zero: random
+	Reset [32]byte // makes stateless reset tokens (RFC 9000 §10.3.2); zero: random
+}
+
+const (
+	// connectionIDBytes is more than quic-go's default of four, which would
+	// begin to collide at the limit of connections, each with several IDs.
+	connectionIDBytes = 8
+
+	// streamWindow is what a client may send on one stream before we read it:
+	// the longest message, its length, and room for an HTTP/3 header.
+	streamWindow = 80 << 10
+
+	// connectionWindow is the same for all streams together. It is what one
+	// connection can make us keep in packets that arrived out of order.
+	connectionWindow = 2 * streamWindow
+)
+
+// quicProtocol is what DoQ and HTTP/3 differ in.
+type quicProtocol struct {
+	alpn           string
+	early          bool                      // whether data in 0-RTT is taken
+	unidirectional int64                     // how many such streams a client may have
+	goodbye        quic.ApplicationErrorCode // ends a connection that did nothing wrong
+	conn           func(*quic.Conn) (quicConn, error)
+}
+
+// quicConn serves the streams of one connection. Each call has a goroutine of
+// its own and returns when the stream is done with. Streams come with deadlines
+// for reading and writing.
+type quicConn interface {
+	stream(*quic.Stream)
+	unidirectional(*quic.ReceiveStream)
+}
+
+// quicListener is a UDP socket that speaks one protocol over QUIC.
+type quicListener struct {
+	quicProtocol
+	socket     *net.UDPConn
+	transport  *quic.Transport
+	handshakes handshakes
+	cfg        *Config
+}
+
+func newQUIC(socket *net.UDPConn, cfg *Config, p quicProtocol) *quicListener {
+	adviseBuffers(cfg.Log)
+	l := &quicListener{quicProtocol: p, socket: socket, cfg: cfg}
+	l.transport = &quic.Transport{
+		Conn:                socket,
+		ConnectionIDLength:  connectionIDBytes,
+		TokenGeneratorKey:   (*quic.TokenGeneratorKey)(orRandom(cfg.QUIC.Token)),
+		StatelessResetKey:   (*quic.StatelessResetKey)(orRandom(cfg.QUIC.Reset)),
+		VerifySourceAddress: l.handshakes.crowded,
+		ConnContext:         l.handshakes.begin,
+	}
+	return l
+}
+
+func (l *quicListener) quicConfig() *quic.Config {
+	return &quic.Config{
+		HandshakeIdleTimeout:           l.cfg.Timeouts.Handshake / 2, // the whole handshake may take twice this time
+		MaxIdleTimeout:                 l.cfg.Timeouts.Idle,
+		MaxIncomingStreams:             maxStreams,
+		MaxIncomingUniStreams:          l.quicProtocol.unidirectional,
+		InitialStreamReceiveWindow:     streamWindow,
+		MaxStreamReceiveWindow:         streamWindow,
+		InitialConnectionReceiveWindow: connectionWindow,
+		MaxConnectionReceiveWindow:     connectionWindow,
+		Allow0RTT:                      l.early,
+	}
+}
+
+func (l *quicListener) addr() net.Addr { return l.socket.LocalAddr() }
+
+func (l *quicListener) close() error { return l.socket.Close() }
+
+// serve implements listener. quic-go reads on by itself after errors that pass.
+func (l *quicListener) serve(ctx context.Context) error {
+	defer l.socket.Close()
+	ln, err := l.transport.ListenEarly(quicTLS(l.cfg.TLS, l.alpn), l.quicConfig())
+	if err != nil {
+		return err
+	}
+	defer l.transport.Close()
+	var conns sync.WaitGroup
+	for {
+		var conn *quic.Conn
+		if conn, err = ln.Accept(ctx); err != nil {
+			break
+		}
+		conns.Go(func() { l.serveConn(ctx, conn) })
+	}
+	_ = ln.Close() // refuses handshakes under way; connections live on
+	conns.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// serveConn serves a connection until the client closes it, it has been idle
+// for too long or ctx ends. In the last case it finishes the streams it has.
+func (l *quicListener) serveConn(ctx context.Context, conn *quic.Conn) {
+	if !proven(ctx, conn) {
+		_ = conn.CloseWithError(l.goodbye, "")
+		return
+	}
+	c, err := l.conn(conn)
+	if err != nil {
+		_ = conn.CloseWithError(l.goodbye, "")
+		return
+	}
+	var goroutines sync.WaitGroup
+	goroutines.Go(func() { acceptUnidirectional(conn, c, &goroutines) })
+	work := newQUICWork(conn, l.goodbye, l.cfg.Timeouts.Idle)
+	for {
+		s, err := conn.AcceptStream(ctx)
+		if err != nil {
+			break
+		}
+		now := time.Now()
+		_ = s.SetReadDeadline(now.Add(l.cfg.Timeouts.Message))
+		_ = s.SetWriteDeadline(now.Add(l.cfg.Timeouts.Message + l.cfg.Timeouts.Write))
+		work.begin()
+		goroutines.Go(func() {
+			defer work.end()
+			c.stream(s)
+		})
+	}
+	work.drain(l.cfg.Timeouts.Shutdown)
+	goroutines.Wait()
+}
+
+func acceptUnidirectional(conn *quic.Conn, c quicConn, goroutines *sync.WaitGroup) {
+	for {
+		s, err := conn.AcceptUniStream(conn.Context())
+		if err != nil {
+			return
+		}
+		goroutines.Go(func() { c.unidirectional(s) })
+	}
+}

@@ -1,0 +1,141 @@
+package listeners
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/quic-go/quic-go"
+)
+
+// Until a client has proved that it receives what is sent to its address, the
+// address may be somebody else's. QUIC then sends it at most three times what
+// it sent (RFC 9000 §8.1), but a handshake costs a signature, and a query in
+// 0-RTT would be charged to the wrong client. So here: unproven handshakes
+// beyond a number are answered by a Retry alone, and 0-RTT is taken only with
+// an address validation token, which clients keep together with the TLS ticket.
+
+// retryAbove is how many unproven handshakes may be under way before every
+// further client has to prove its address first, at the price of a round trip
+// (RFC 9000 §8.1.2). Clients 50 ms away begin 2,500 handshakes a second without
+// reaching it; forged ones stay until the handshake times out and reach it at
+// once. A guess.
+const retryAbove = 128
+
+// handshakes counts the unproven handshakes of a listener. The zero value is
+// ready; it is safe for concurrent use.
+type handshakes struct{ unproven atomic.Int64 }
+
+// handshake is one of them, in the context of its connection.
+type handshake struct {
+	proven bool   // by a token, before it began
+	over   func() // takes an unproven one off the count; may be called twice
+}
+
+type handshakeKey struct{}
+
+// crowded implements quic.Transport.VerifySourceAddress.
+func (h *handshakes) crowded(net.Addr) bool { return h.unproven.Load() >= retryAbove }
+
+// begin implements quic.Transport.ConnContext. ctx ends with the connection.
+func (h *handshakes) begin(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+	this := &handshake{proven: info.AddrVerified, over: func() {}}
+	if !this.proven {
+		h.unproven.Add(1)
+		this.over = sync.OnceFunc(func() { h.unproven.Add(-1) })
+		context.AfterFunc(ctx, this.over)
+	}
+	return context.WithValue(ctx, handshakeKey{}, this), nil
+}
+
+// hasToken tells whether the client began the handshake of ctx with a token for
+// its address.
+func hasToken(ctx context.Context) bool {
+	h, ok := ctx.Value(handshakeKey{}).(*handshake)
+	return ok && h.proven
+}
+
+// proven waits until the client of conn has proved its address. It is false
+// when the connection or ctx ended before.
+func proven(ctx context.Context, conn *quic.Conn) bool {
+	h, ok := conn.Context().Value(handshakeKey{}).(*handshake)
+	if !ok || h.proven {
+		return ok
+	}
+	select {
+	case <-conn.HandshakeComplete():
+		h.over()
+		return true
+	case <-conn.Context().Done():
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// quicTLS returns a copy of given that speaks alpn and takes 0-RTT only from
+// clients with a token.
+func quicTLS(given *tls.Config, alpn string) *tls.Config {
+	c := withALPN(given, alpn)
+	choose := c.GetConfigForClient
+	early := c.Clone()
+	early.GetConfigForClient = nil
+	keepTickets(early)
+	late := withoutEarlyData(early)
+	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		early, late := early, late
+		if choose != nil {
+			own, err := choose(hello)
+			if err != nil {
+				return nil, err
+			}
+			if own != nil {
+				keepTickets(own)
+				early, late = own, withoutEarlyData(own)
+			}
+		}
+		if hasToken(hello.Context()) {
+			return early, nil
+		}
+		return late, nil
+	}
+	return c
+}
+
+// keepTickets makes copies of c use c's session ticket keys: quic-go makes a
+// copy for each connection, and a copy that rolled its keys over by itself
+// would not understand the tickets of another.
+func keepTickets(c *tls.Config) {
+	keys := c.Clone()
+	if c.WrapSession == nil {
+		c.WrapSession = keys.EncryptTicket
+	}
+	if c.UnwrapSession == nil {
+		c.UnwrapSession = keys.DecryptTicket
+	}
+}
+
+// withoutEarlyData returns a copy of c, which keepTickets has seen, that resumes
+// sessions but takes no 0-RTT.
+func withoutEarlyData(c *tls.Config) *tls.Config {
+	late := c.Clone()
+	unwrap := c.UnwrapSession
+	late.UnwrapSession = func(ticket []byte, state tls.ConnectionState) (*tls.SessionState, error) {
+		session, err := unwrap(ticket, state)
+		if session != nil {
+			session.EarlyData = false
+		}
+		return session, err
+	}
+	return late
+}
+
+// orRandom returns key, or a random one when key is zero.
+func orRandom(key [32]byte) *[32]byte {
+	if key == [32]byte{} {
+		_, _ = rand.Read(key[:]) // never fails
+	}
+	return &key
+}

@@ -1,0 +1,192 @@
+package listeners
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"domainpark/query"
+)
+
+const (
+	// lastLook is how long a server that stops still takes in what is on its
+	// way: connections that the kernel has queued, queries on idle connections.
+	lastLook = 50 * time.Millisecond
+
+	// acceptRetry and acceptRetryMost bound the pause after an accept that
+	// failed, usually for want of descriptors. It doubles; net/http has the same.
+	acceptRetry     = 5 * time.Millisecond
+	acceptRetryMost = time.Second
+)
+
+// streams is one address on which messages come over connections: TCP, or DoT
+// when secure is set. Each connection has a goroutine and nothing else.
+type streams struct {
+	ln        streamListener
+	transport query.Transport
+	secure    func(net.Conn) *tls.Conn // puts TLS in front; nil: plain TCP
+	timeouts  Timeouts
+	resolver  Resolver
+	log       *slog.Logger
+	lines     throttle
+	serial    atomic.Uint32 // numbers connections, for Query.Worker
+
+	running sync.WaitGroup
+	mu      sync.Mutex
+	open    map[*stream]struct{}
+
+	// Set by drain, before draining.
+	lookUntil time.Time
+	endBy     time.Time
+	draining  atomic.Bool
+}
+
+// streamListener is a net.TCPListener.
+type streamListener interface {
+	net.Listener
+	SetDeadline(time.Time) error
+}
+
+func newStreams(ln streamListener, t query.Transport, cfg *Config, r Resolver) *streams {
+	return &streams{
+		ln:        ln,
+		transport: t,
+		timeouts:  cfg.Timeouts,
+		resolver:  r,
+		log:       cfg.Log,
+		open:      make(map[*stream]struct{}),
+	}
+}
+
+// addr implements listener.
+func (s *streams) addr() net.Addr { return s.ln.Addr() }
+
+// close implements listener.
+func (s *streams) close() error { return s.ln.Close() }
+
+// serve implements listener.
+func (s *streams) serve(ctx context.Context) error {
+	drain := sync.OnceFunc(s.drain)
+	defer context.AfterFunc(ctx, drain)()
+	err := s.accept(ctx)
+	drain()
+	closed := s.ln.Close()
+	s.wait()
+	return errors.Join(err, closed)
+}
+
+// accept starts a connection's goroutine for each that arrives. It ends when
+// ctx has ended and nothing more is queued, or when the socket is lost.
+func (s *streams) accept(ctx context.Context) error {
+	pause := acceptRetry
+	for {
+		raw, err := s.ln.Accept()
+		switch {
+		case err == nil:
+			pause = acceptRetry
+			s.start(raw)
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		default:
+			s.complain(err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+			pause = min(2*pause, acceptRetryMost)
+		}
+	}
+}
+
+func (s *streams) complain(err error) {
+	if left, ok := s.lines.allow(time.Now(), complainEvery); ok {
+		s.log.Warn("can't accept connections, trying on; hint: raise the limit of open files (LimitNOFILE=)",
+			"transport", s.transport.String(), "listener", s.ln.Addr().String(), "error", err, "more", left)
+	}
+}
+
+// start registers a connection and serves it. Whether there is room for it is
+// decided here.
+func (s *streams) start(raw net.Conn) {
+	c := &stream{
+		server: s,
+		raw:    raw,
+		conn:   raw,
+		client: remote(raw),
+		number: int(s.serial.Add(1)),
+	}
+	s.mu.Lock()
+	s.open[c] = struct{}{}
+	s.mu.Unlock()
+	s.running.Go(func() {
+		defer s.finish(c)
+		c.run()
+	})
+}
+
+// finish closes a connection and forgets it.
+func (s *streams) finish(c *stream) {
+	c.in.release()
+	_ = c.conn.Close()
+	s.mu.Lock()
+	delete(s.open, c)
+	s.mu.Unlock()
+}
+
+// idle is how long a connection may now stay idle.
+func (s *streams) idle() time.Duration { return s.timeouts.Idle }
+
+// keepalive is what clients are told about idle (RFC 7828 §3.3.2). A server that
+// stops asks them to go, by a timeout of zero.
+func (s *streams) keepalive() time.Duration {
+	if s.draining.Load() {
+		return 0
+	}
+	return s.idle()
+}
+
+// drain tells every connection, and the accept loop, that the end is near.
+func (s *streams) drain() {
+	now := time.Now()
+	s.lookUntil = now.Add(min(lastLook, s.timeouts.Shutdown))
+	s.endBy = now.Add(s.timeouts.Shutdown)
+	s.draining.Store(true)
+	_ = s.ln.SetDeadline(s.lookUntil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open {
+		_ = c.raw.SetReadDeadline(s.lookUntil)
+	}
+}
+
+// wait returns when all connections have ended, and ends by force those that
+// have not by endBy.
+func (s *streams) wait() {
+	force := time.AfterFunc(time.Until(s.endBy), func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for c := range s.open {
+			_ = c.raw.Close()
+		}
+	})
+	defer force.Stop()
+	s.running.Wait()
+}
+
+// remote is the client's address, an IPv4 one never IPv6-mapped.
+func remote(c net.Conn) netip.AddrPort {
+	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	a := tcp.AddrPort()
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}

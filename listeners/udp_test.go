@@ -1,0 +1,347 @@
+package listeners
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"domainpark/query"
+)
+
+// udpKinds are the ways to serve UDP that this system can run. On Linux both
+// are tested, so that the portable one is.
+var udpKinds = map[string]func(netip.AddrPort, *Config, Resolver) (listener, error){
+	"system":   openUDP,
+	"portable": openPortableUDP,
+}
+
+// udpServer is one UDP listener that serves.
+type udpServer struct {
+	listener
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// eachUDP runs test for every kind and address, a server with workers behind
+// each.
+func eachUDP(t *testing.T, addrs []string, workers int, r Resolver, test func(*testing.T, *udpServer)) {
+	t.Helper()
+	for kind, open := range udpKinds {
+		for _, addr := range addrs {
+			t.Run(kind+"/"+addr, func(t *testing.T) {
+				ap := netip.MustParseAddrPort(addr)
+				if ap.Addr().Is6() && !haveIPv6() {
+					t.Skip("no IPv6 here")
+				}
+				test(t, startUDP(t, open, ap, workers, r))
+			})
+		}
+	}
+}
+
+func startUDP(t *testing.T, open func(netip.AddrPort, *Config, Resolver) (listener, error),
+	addr netip.AddrPort, workers int, r Resolver) *udpServer {
+	t.Helper()
+	next := 0
+	cfg := &Config{
+		Workers:    workers,
+		Timeouts:   Timeouts{}.withDefaults(),
+		Log:        slog.New(slog.DiscardHandler),
+		nextWorker: func() int { next++; return next - 1 },
+	}
+	l, err := open(addr, cfg, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &udpServer{l, cancel, make(chan error, 1)}
+	go func() { s.done <- l.serve(ctx) }()
+	t.Cleanup(func() { s.stop(t) })
+	return s
+}
+
+func (s *udpServer) stop(t *testing.T) {
+	t.Helper()
+	s.cancel()
+	select {
+	case err := <-s.done:
+		if err != nil {
+			t.Errorf("serve: %v", err)
+		}
+		s.done <- nil
+	case <-time.After(patience):
+		t.Fatal("serve did not return")
+	}
+}
+
+func (s *udpServer) port() int { return s.addr().(*net.UDPAddr).Port }
+
+// on is the server's port on another of the addresses that it is bound to.
+func (s *udpServer) on(ip string) string { return net.JoinHostPort(ip, fmt.Sprint(s.port())) }
+
+// askUDP sends a message and returns what comes back. The socket is connected, so
+// the kernel drops an answer that leaves from any other address.
+func askUDP(t *testing.T, c net.Conn, message []byte) []byte {
+	t.Helper()
+	if _, err := c.Write(message); err != nil {
+		t.Fatal(err)
+	}
+	return receiveUDP(t, c)
+}
+
+func receiveUDP(t *testing.T, c net.Conn) []byte {
+	t.Helper()
+	answer := make([]byte, 1<<16)
+	n, err := c.Read(answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer[:n]
+}
+
+func TestUDPAnswers(t *testing.T) {
+	addrs := []string{"127.0.0.1:0", "[::1]:0"}
+	eachUDP(t, addrs, 2, mirror, func(t *testing.T, s *udpServer) {
+		c := dial(t, "udp", s.addr().String())
+		for _, n := range []int{12, 13, 512, 1232, 4096} {
+			if got, want := askUDP(t, c, testMessage(9, n)), answerTo(testMessage(9, n)); !bytes.Equal(got, want) {
+				t.Errorf("%d bytes: got %x, want %x", n, got, want)
+			}
+		}
+	})
+}
+
+func TestUDPQueryTellsItsClient(t *testing.T) {
+	clients := make(chan query.Query, 1)
+	tell := resolverFunc(func(dst []byte, q *query.Query) []byte {
+		clients <- query.Query{Client: q.Client, Transport: q.Transport, Received: q.Received}
+		return mirror(dst, q)
+	})
+	addrs := []string{"127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"}
+	eachUDP(t, addrs, 1, tell, func(t *testing.T, s *udpServer) {
+		host := "127.0.0.1"
+		if s.addr().(*net.UDPAddr).IP.To4() == nil {
+			host = "::1"
+		}
+		c := dial(t, "udp", s.on(host))
+		before := time.Now()
+		askUDP(t, c, testMessage(1, 12))
+		q := <-clients
+		if want := c.LocalAddr().(*net.UDPAddr).AddrPort(); q.Client != want {
+			t.Errorf("client %v, want %v", q.Client, want)
+		}
+		if q.Transport != query.UDP || q.Received.Before(before) || q.Received.After(time.Now()) {
+			t.Errorf("transport %v, received %v, want udp and the time between %v and now", q.Transport, q.Received, before)
+		}
+	})
+}
+
+// A wildcard socket's answer leaves, without further ado, from the address that
+// the routes prefer. The connected client would never see it.
+func TestUDPWildcardAnswersFromTheAddressAsked(t *testing.T) {
+	eachUDP(t, []string{"0.0.0.0:0"}, 2, mirror, func(t *testing.T, s *udpServer) {
+		for _, ip := range []string{"127.0.0.2", "127.0.0.1", "127.9.8.7"} {
+			local := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}
+			to := &net.UDPAddr{IP: net.ParseIP(ip), Port: s.port()}
+			c, err := net.DialUDP("udp4", local, to)
+			if err != nil {
+				t.Skip("this system has no more than one loopback address: ", err)
+			}
+			defer c.Close()
+			_ = c.SetDeadline(time.Now().Add(patience))
+			if got := askUDP(t, c, testMessage(5, 20)); !bytes.Equal(got, answerTo(testMessage(5, 20))) {
+				t.Errorf("%s: got %x", ip, got)
+			}
+		}
+	})
+}
+
+func TestUDPSilenceAndOddSizes(t *testing.T) {
+	eachUDP(t, []string{"127.0.0.1:0", "0.0.0.0:0"}, 1, mirror, func(t *testing.T, s *udpServer) {
+		c := dial(t, "udp", s.on("127.0.0.1"))
+		for _, silent := range [][]byte{{}, {1}, make([]byte, 11), answerTo(testMessage(1, 12))} {
+			if _, err := c.Write(silent); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// What is longer than a query can be is cut, and the next is not harmed.
+		if got := askUDP(t, c, testMessage(2, 60000)); len(got) != queryBytes {
+			t.Errorf("%d bytes came back, want %d", len(got), queryBytes)
+		}
+		if got := askUDP(t, c, testMessage(3, 12)); !bytes.Equal(got, answerTo(testMessage(3, 12))) {
+			t.Errorf("got %x", got)
+		}
+	})
+}
+
+// gate is a resolver that answers as mirror does once it is opened.
+type gate struct {
+	entered, open chan struct{}
+	once          sync.Once
+}
+
+func newGate() *gate { return &gate{entered: make(chan struct{}, 1<<16), open: make(chan struct{})} }
+
+func (g *gate) Resolve(dst []byte, q *query.Query) []byte {
+	g.entered <- struct{}{}
+	<-g.open
+	return mirror(dst, q)
+}
+
+func (g *gate) release() { g.once.Do(func() { close(g.open) }) }
+
+func TestUDPDrainAnswersWhatTheSocketHolds(t *testing.T) {
+	const held = 150 // more than two batches, and less than a receive buffer takes
+	for kind, open := range udpKinds {
+		t.Run(kind, func(t *testing.T) {
+			g := newGate()
+			defer g.release()
+			s := startUDP(t, open, netip.MustParseAddrPort("127.0.0.1:0"), 1, g)
+			c := dial(t, "udp", s.addr().String())
+			for id := range held {
+				if _, err := c.Write(testMessage(uint16(id), 12)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			<-g.entered
+			s.cancel()
+			g.release()
+			s.stop(t)
+			for id := range held {
+				if got, want := receiveUDP(t, c), answerTo(testMessage(uint16(id), 12)); !bytes.Equal(got, want) {
+					t.Fatalf("got %x, want %x", got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestUDPStopUnderLoadAnswersAllThatIsReceived(t *testing.T) {
+	const clients, window = 4, 16
+	for kind, open := range udpKinds {
+		t.Run(kind, func(t *testing.T) {
+			var resolved, sent, answered atomic.Int64
+			r := resolverFunc(func(dst []byte, q *query.Query) []byte {
+				resolved.Add(1)
+				return mirror(dst, q)
+			})
+			s := startUDP(t, open, netip.MustParseAddrPort("127.0.0.1:0"), 2, r)
+			stopped := make(chan struct{})
+			var wg sync.WaitGroup
+			for range clients {
+				c := dial(t, "udp", s.addr().String())
+				wg.Go(func() { keepAsking(c, window, stopped, &sent, &answered) })
+			}
+			for answered.Load() < 2000 {
+				time.Sleep(time.Millisecond) // load first; the count decides, not the time
+			}
+			s.stop(t)
+			close(stopped)
+			wg.Wait()
+			if resolved.Load() != answered.Load() {
+				t.Errorf("%d queries resolved, %d answers arrived", resolved.Load(), answered.Load())
+			}
+			t.Logf("%d sent, %d answered", sent.Load(), answered.Load())
+		})
+	}
+}
+
+// keepAsking keeps window queries under way until the server has stopped, and
+// then takes the answers that are still in its socket.
+func keepAsking(c net.Conn, window int, stopped <-chan struct{}, sent, answered *atomic.Int64) {
+	buf := make([]byte, 64)
+	for open := true; ; {
+		for range window {
+			if !open {
+				break
+			}
+			if _, err := c.Write(testMessage(1, 12)); err == nil {
+				sent.Add(1)
+			}
+		}
+		for range window {
+			_ = c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+			_, err := c.Read(buf)
+			if err == nil {
+				answered.Add(1)
+				continue
+			}
+			if isTimeout(err) && !open {
+				return // the server is gone, and the socket is empty
+			}
+			break
+		}
+		select {
+		case <-stopped:
+			open = false
+		default:
+		}
+	}
+}
+
+func TestUDPSkipsAnAnswerThatCannotBeSent(t *testing.T) {
+	const tooLong = 0xbad
+	g := newGate()
+	defer g.release()
+	r := resolverFunc(func(dst []byte, q *query.Query) []byte {
+		if binary.BigEndian.Uint16(q.Message) == tooLong {
+			return append(dst, make([]byte, 1<<16)...) // no datagram takes it: EMSGSIZE
+		}
+		return g.Resolve(dst, q)
+	})
+	eachUDP(t, []string{"127.0.0.1:0", "0.0.0.0:0"}, 1, r, func(t *testing.T, s *udpServer) {
+		c := dial(t, "udp", s.on("127.0.0.1"))
+		// The first holds up the worker, so that the others come in one batch.
+		ids := []uint16{1, tooLong, 2, tooLong, tooLong, 3, 4, tooLong}
+		for _, id := range ids {
+			if _, err := c.Write(testMessage(id, 12)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-g.entered
+		g.release()
+		for _, id := range slices.DeleteFunc(ids, func(id uint16) bool { return id == tooLong }) {
+			if got := receiveUDP(t, c); !bytes.Equal(got, answerTo(testMessage(id, 12))) {
+				t.Errorf("got %x, want the answer to %d", got, id)
+			}
+		}
+		if got := askUDP(t, c, testMessage(5, 12)); !bytes.Equal(got, answerTo(testMessage(5, 12))) {
+			t.Errorf("got %x afterwards", got)
+		}
+	})
+}
+
+func TestUDPWorkersShareTheClients(t *testing.T) {
+	var mu sync.Mutex
+	seen := map[int]int{}
+	r := resolverFunc(func(dst []byte, q *query.Query) []byte {
+		mu.Lock()
+		defer mu.Unlock()
+		seen[q.Worker]++
+		return mirror(dst, q)
+	})
+	const workers, clients = 4, 64 // all clients with one worker: 1 in 4^63
+	s := start(t, Config{UDP: []string{"127.0.0.1:0"}, Workers: workers}, r)
+	for range clients {
+		askUDP(t, dial(t, "udp", s.addrOf(t, "udp")), testMessage(1, 12))
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for worker := range seen {
+		if worker < 0 || worker >= workers {
+			t.Errorf("worker %d, want 0 to %d", worker, workers-1)
+		}
+	}
+	if len(seen) < 2 {
+		t.Errorf("all clients went to the workers %v", seen)
+	}
+}

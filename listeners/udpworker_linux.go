@@ -1,0 +1,135 @@
+package listeners
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"domainpark/query"
+)
+
+// udpWorker answers the queries of one socket on a thread of its own. It owns
+// its buffers and its Query; once made, it allocates nothing.
+type udpWorker struct {
+	fd       int
+	group    *udpGroup
+	resolver Resolver
+	log      *slog.Logger
+	lines    throttle
+
+	query   query.Query
+	in      received
+	out     outgoing
+	answers [batch * answerBytes]byte // the answers of a batch, one behind the other
+}
+
+func newUDPWorker(fd int, g *udpGroup, cfg *Config, r Resolver) *udpWorker {
+	w := &udpWorker{fd: fd, group: g, resolver: r, log: cfg.Log}
+	w.query.Transport = query.UDP
+	w.query.Worker = cfg.nextWorker()
+	w.in.init(g.address.Addr().IsUnspecified())
+	return w
+}
+
+// run answers until the group stops, then what the socket still holds.
+func (w *udpWorker) run() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for !w.group.stopping.Load() {
+		// Wait for one datagram, then take what else is there.
+		if err := w.round(unix.MSG_WAITFORONE); err != nil {
+			return err
+		}
+	}
+	return w.drain()
+}
+
+// drain answers what the socket holds. The time limit only matters when the
+// kernel would not take the filter.
+func (w *udpWorker) drain() error {
+	filtered := refuseMore(w.fd)
+	for {
+		err := w.round(unix.MSG_DONTWAIT)
+		if err == errNothing || time.Now().After(w.group.drainBy) {
+			return filtered
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// errNothing tells that a socket holds no datagram.
+var errNothing = errors.New("no datagram")
+
+// round receives a batch, resolves it and sends the answers. Without a datagram
+// it returns nil, or errNothing when flags say not to wait. Other errors mean
+// that the socket is unusable.
+func (w *udpWorker) round(flags uintptr) error {
+	n, errno := w.in.receive(w.fd, flags)
+	switch errno {
+	case 0:
+		w.resolve(n)
+		w.send()
+		return nil
+	case unix.EAGAIN: // nothing there, or the wake-up of a waiting worker
+		if flags&unix.MSG_DONTWAIT != 0 {
+			return errNothing
+		}
+		return nil
+	case unix.EINTR:
+		return nil
+	case unix.EBADF, unix.ENOTSOCK, unix.EINVAL, unix.EFAULT, unix.ENOSYS:
+		return os.NewSyscallError("recvmmsg", errno)
+	}
+	w.complain("UDP socket can't receive, trying on", errno)
+	time.Sleep(retryAfter) // ENOMEM, ENETDOWN and the like pass
+	return nil
+}
+
+// resolve turns the n datagrams received into answers to be sent.
+func (w *udpWorker) resolve(n int) {
+	w.out.reset()
+	out, q := w.answers[:0], &w.query
+	q.Received = time.Now()
+	for i := range n {
+		var ok bool
+		if q.Client, ok = w.in.client(i); !ok {
+			continue // the wake-up of a socket that is shut down
+		}
+		q.Message = w.in.message(i)
+		start := len(out)
+		out = w.resolver.Resolve(out, q)
+		if len(out) > start {
+			w.out.add(out[start:], w.in.reply(i))
+		}
+	}
+}
+
+// send sends the answers. One that the kernel refuses is skipped: a firewall
+// (EPERM), no route, or too large. So every call makes progress. When the
+// network takes nothing any more (EAGAIN, after wakeUp), the batch is given up.
+func (w *udpWorker) send() {
+	for !w.out.empty() {
+		switch errno := w.out.send(w.fd); errno {
+		case 0, unix.EINTR:
+		case unix.EAGAIN:
+			w.out.reset()
+			w.complain("UDP answers not sent", errno)
+		default:
+			w.out.skip()
+			w.complain("UDP answer not sent", errno)
+		}
+	}
+}
+
+func (w *udpWorker) complain(what string, errno unix.Errno) {
+	now := time.Now()
+	if left, ok := w.lines.allow(now, complainEvery); ok {
+		w.log.Warn(what, "listener", w.group.address.String(), "error", errno.Error(), "more", left)
+	}
+}
