@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+
+	"domainpark/query"
+
+	"github.com/miekg/dns"
+)
+
+// shown are the questions whose answers "check" prints, of a parked domain.
+var shown = []struct {
+	owner string // in front of the domain
+	qtype uint16
+}{
+	{"", dns.TypeMX},
+	{"", dns.TypeTXT},
+	{"_dmarc.", dns.TypeTXT},
+	{"selector._domainkey.", dns.TypeTXT},
+	{"default._bimi.", dns.TypeTXT},
+	{"", dns.TypeCAA},
+	{"", dns.TypeNS},
+	{"", dns.TypeSOA},
+}
+
+// showAnswers asks the resolver about a parked domain and prints what it says,
+// as a client would see it.
+func (srv *server) showAnswers(w io.Writer) error {
+	domain := "example.com"
+	if only := srv.settings.Parking.Only; len(only) > 0 {
+		domain = only[0]
+	}
+	fmt.Fprintf(w, "\nanswers for %s, as an example:\n", domain)
+	for _, s := range shown {
+		m, err := srv.ask(dns.Fqdn(s.owner+domain), s.qtype)
+		if err != nil {
+			return err
+		}
+		if len(m.Answer) == 0 {
+			fmt.Fprintf(w, "%s\t%s: %s without records\n", m.Question[0].Name, dns.Type(s.qtype), dns.RcodeToString[m.Rcode])
+		}
+		for _, rr := range m.Answer {
+			fmt.Fprintln(w, rr)
+		}
+	}
+	return nil
+}
+
+// ask is a query over TCP, which has no limit to speak of.
+func (srv *server) ask(name string, qtype uint16) (*dns.Msg, error) {
+	wire, err := new(dns.Msg).SetQuestion(name, qtype).Pack()
+	if err != nil {
+		return nil, fmt.Errorf("asking for %s %s: %w", name, dns.Type(qtype), err)
+	}
+	answer := srv.resolver.Resolve(nil, &query.Query{
+		Message:   wire,
+		Client:    netip.AddrPortFrom(netip.IPv6Loopback(), 53),
+		Transport: query.TCP,
+		Received:  time.Now(),
+	})
+	m := new(dns.Msg)
+	if err := m.Unpack(answer); err != nil {
+		return nil, fmt.Errorf("the answer for %s %s can't be read: %w", name, dns.Type(qtype), err)
+	}
+	return m, nil
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/alecthomas/kong"
+)
+
+type versionCommand struct{}
+
+func (versionCommand) Run() error {
+	fmt.Fprintln(os.Stdout, "domain-park", version())
+	return nil
+}
+
+// versionFlag is the command under its older name.
+type versionFlag bool
+
+// BeforeReset runs before other flags are looked at, so that none is required.
+func (versionFlag) BeforeReset(app *kong.Kong) error {
+	fmt.Fprintln(app.Stdout, "domain-park", version())
+	app.Exit(0)
+	return nil
+}
+
+// version is the module's version, the commit it was built from, the Go
+// release and the platform, as the build recorded them.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown " + platform()
+	}
+	return describe(info)
+}
+
+func platform() string {
+	return fmt.Sprintf("(%s, %s/%s)", runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+func describe(info *debug.BuildInfo) string {
+	setting := map[string]string{}
+	for _, s := range info.Settings {
+		setting[s.Key] = s.Value
+	}
+	out := info.Main.Version
+	if out == "" {
+		out = "(devel)"
+	}
+	if revision := setting["vcs.revision"]; revision != "" {
+		out += " " + revision[:min(12, len(revision))]
+		if setting["vcs.modified"] == "true" {
+			out += " with changes"
+		}
+	}
+	return out + " " + platform()
+}
