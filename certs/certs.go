@@ -52,7 +52,8 @@ type Config struct {
 	Files []Pair
 
 	// Names and Addresses are what the self-signed certificate is for,
-	// besides the ACME hosts and localhost: the name servers.
+	// besides the ACME hosts and localhost: the name servers. A name that
+	// can't stand in a certificate is left out.
 	Names     []string
 	Addresses []netip.Addr
 
@@ -117,7 +118,9 @@ func (cfg *Config) read() (*settings, error) {
 		s.kinds = append(s.kinds, kindHTTP)
 	}
 	for _, name := range cfg.Names {
-		s.names = append(s.names, strings.ToLower(strings.TrimSuffix(name, ".")))
+		if ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(name, ".")); err == nil {
+			s.names = append(s.names, ascii)
+		}
 	}
 	return s, err
 }

@@ -16,6 +16,7 @@ func TestHTTPChallengesOfOurHostsAloneAreAnswered(t *testing.T) {
 	remove := s.answers.putToken(t.Context(), "tok-en_1", "tok-en_1.thumbprint")
 	must(t, st.Put(t.Context(), tokenKey("of-another-server"), []byte("another.thumbprint")))
 	must(t, st.Put(t.Context(), "secret", []byte("secret")))
+	must(t, st.Put(t.Context(), tokenKey("no token"), []byte("no token")))
 	for name, test := range map[string]struct {
 		method, host, path string
 		status             int
@@ -30,6 +31,7 @@ func TestHTTPChallengesOfOurHostsAloneAreAnswered(t *testing.T) {
 		"an escape":          {"GET", testHost, challengePath + "../secret", 404, ""},
 		"an escaped escape":  {"GET", testHost, challengePath + "..%2Fsecret", 404, ""},
 		"no token":           {"GET", testHost, challengePath, 404, ""},
+		"not base64url":      {"GET", testHost, challengePath + "no token", 404, ""},
 		"elsewhere":          {"GET", testHost, "/", 404, ""},
 		"something to store": {"PUT", testHost, challengePath + "tok-en_1", 405, ""},
 	} {

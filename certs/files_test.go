@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,9 +76,9 @@ func TestBrokenFilesKeepTheCertificateInHandAndSaySoOnce(t *testing.T) {
 		"garbage":  func(t *testing.T, files Pair) { writeFile(t, files.Key, []byte("no PEM")) },
 		"missing":  func(t *testing.T, files Pair) { must(t, os.Remove(files.Key)) },
 		"mismatch": func(t *testing.T, files Pair) { _, _, key := template{}.make(t); writeFile(t, files.Key, key) },
-		"a pipe": func(t *testing.T, files Pair) {
+		"a directory": func(t *testing.T, files Pair) {
 			must(t, os.Remove(files.Certificate))
-			must(t, syscall.Mkfifo(files.Certificate, 0o600))
+			must(t, os.Mkdir(files.Certificate, 0o700))
 		},
 		"expired": func(t *testing.T, files Pair) {
 			template{before: time.Now().Add(-2 * time.Hour), after: time.Now().Add(-time.Hour)}.write(t, filepath.Dir(files.Key), "a")

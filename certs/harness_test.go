@@ -71,7 +71,7 @@ type template struct {
 }
 
 // make returns a certificate and its PEM files.
-func (m template) make(t *testing.T) (cert *tls.Certificate, certPEM, keyPEM []byte) {
+func (m template) make(t testing.TB) (cert *tls.Certificate, certPEM, keyPEM []byte) {
 	t.Helper()
 	if m.before.IsZero() {
 		m.before = time.Now()
@@ -104,7 +104,7 @@ func (m template) make(t *testing.T) (cert *tls.Certificate, certPEM, keyPEM []b
 
 // write makes a certificate, writes it to name.pem and name.key in dir, and
 // returns the files and the serial number.
-func (m template) write(t *testing.T, dir, name string) (Pair, string) {
+func (m template) write(t testing.TB, dir, name string) (Pair, string) {
 	t.Helper()
 	cert, certPEM, keyPEM := m.make(t)
 	p := Pair{filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".key")}
@@ -113,19 +113,19 @@ func (m template) write(t *testing.T, dir, name string) (Pair, string) {
 	return p, cert.Leaf.SerialNumber.String()
 }
 
-func writeFile(t *testing.T, file string, text []byte) {
+func writeFile(t testing.TB, file string, text []byte) {
 	t.Helper()
 	must(t, os.WriteFile(file, text, 0o600))
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func newSource(t *testing.T, cfg Config) *Source {
+func newSource(t testing.TB, cfg Config) *Source {
 	t.Helper()
 	s, err := New(cfg)
 	must(t, err)
