@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 
 	"domainpark/query"
 )
@@ -50,11 +49,7 @@ func altSvc(udp *net.UDPConn) []string {
 
 func newDoH(socket net.Listener, cfg *Config, handler http.Handler) *httpListener {
 	server := newHTTPServer(cfg, handler)
-	protos := []string{"h2", "http/1.1"}
-	if slices.Contains(cfg.TLS.NextProtos, acmeALPN) {
-		protos = append(protos, acmeALPN)
-	}
-	server.TLSConfig = withALPN(cfg.TLS, protos...)
+	server.TLSConfig = withHTTP(cfg.TLS)
 	server.Protocols = new(http.Protocols)
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetHTTP2(true)

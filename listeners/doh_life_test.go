@@ -2,11 +2,13 @@ package listeners
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -151,15 +153,21 @@ func TestPlainHTTPServesTheGivenHandlerAlone(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// A client that comes for a tls-alpn-01 challenge gets that protocol; without
-// the name in the given settings it is refused.
+// A client that comes for a tls-alpn-01 challenge gets that protocol, from the
+// settings or from what they choose for it; otherwise it is refused, and so it is
+// on every other transport.
 func TestDoHKeepsTheALPNOfACME(t *testing.T) {
-	for _, want := range []bool{true, false} {
-		cfg := webConfig()
-		cfg.DoH = []string{"127.0.0.1:0"}
-		if want {
-			cfg.TLS.NextProtos = []string{acmeALPN}
+	none, always, chosen := webConfig(), webConfig(), webConfig()
+	always.TLS.NextProtos = []string{acmeALPN}
+	challenge := always.TLS.Clone()
+	chosen.TLS.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if slices.Equal(hello.SupportedProtos, []string{acmeALPN}) {
+			return challenge, nil
 		}
+		return nil, nil
+	}
+	for name, cfg := range map[string]Config{"none": none, "always": always, "chosen": chosen} {
+		cfg.DoH, cfg.DoT = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}
 		s := start(t, cfg, mirror)
 		for _, c := range []struct {
 			offer []string
@@ -171,12 +179,15 @@ func TestDoHKeepsTheALPNOfACME(t *testing.T) {
 			{[]string{acmeALPN}, acmeALPN},
 			{[]string{"dot"}, "refused"},
 		} {
-			if c.chose == acmeALPN && !want {
+			if c.chose == acmeALPN && name == "none" {
 				c.chose = "refused"
 			}
 			if got := negotiated(t, s.addrOf(t, "doh"), c.offer); got != c.chose {
-				t.Errorf("%v with ACME %v: got %q, want %q", c.offer, want, got, c.chose)
+				t.Errorf("%s: offered %v, got %q, want %q", name, c.offer, got, c.chose)
 			}
+		}
+		if got := negotiated(t, s.addrOf(t, "dot"), []string{acmeALPN}); got != "refused" {
+			t.Errorf("%s: DoT with %s: got %q", name, acmeALPN, got)
 		}
 	}
 }

@@ -7,13 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
-
-// acmeALPN is the name by which an ACME server asks for the certificate of a
-// tls-alpn-01 challenge (RFC 8737 §6.2).
-const acmeALPN = "acme-tls/1"
 
 // withALPN returns a copy of given that speaks protos alone. It holds for what
 // GetConfigForClient returns as well.
@@ -22,16 +19,36 @@ const acmeALPN = "acme-tls/1"
 // no longer reaches it. Whoever rolls keys over does it in WrapSession and
 // UnwrapSession, or in GetConfigForClient.
 func withALPN(given *tls.Config, protos ...string) *tls.Config {
+	return withProtocols(given, func(*tls.Config) []string { return protos })
+}
+
+// acmeALPN is the name by which an ACME server asks for the certificate of a
+// tls-alpn-01 challenge (RFC 8737 §6.2).
+const acmeALPN = "acme-tls/1"
+
+// withHTTP returns a copy of given that speaks HTTP, and acme-tls/1 where given,
+// or what its GetConfigForClient returns, does. net/http closes a connection
+// with that protocol when the handshake is done, as it has to be.
+func withHTTP(given *tls.Config) *tls.Config {
+	return withProtocols(given, func(c *tls.Config) []string {
+		if slices.Contains(c.NextProtos, acmeALPN) {
+			return []string{"h2", "http/1.1", acmeALPN}
+		}
+		return []string{"h2", "http/1.1"}
+	})
+}
+
+func withProtocols(given *tls.Config, protos func(*tls.Config) []string) *tls.Config {
 	c := given.Clone()
 	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
-	c.NextProtos = protos
+	c.NextProtos = protos(given)
 	if choose := given.GetConfigForClient; choose != nil {
 		c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			own, err := choose(hello)
 			if own == nil || err != nil {
 				return nil, err
 			}
-			return withALPN(own, protos...), nil
+			return withProtocols(own, protos), nil
 		}
 	}
 	return c
