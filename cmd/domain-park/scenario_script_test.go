@@ -46,9 +46,10 @@ import (
 // nsid=HEX, keepalive=N. "bytes N" is the most that may come, "fewer" that not
 // all of the additional records are there.
 //
-// A line that begins with [transport ...] is for these transports alone;
-// [stream] and [encrypted] stand for several. The counters are compared
-// exactly: kind, verdict, how many.
+// A line that begins with [transport ...] is for these transports alone: udp,
+// tcp, dot, doh, doh3, doq, one way to send DoH such as doh-http2-GET, or
+// several as [stream] and [encrypted]. The counters are compared exactly: kind,
+// verdict, how many.
 type scenario struct {
 	file     string
 	settings string
@@ -97,7 +98,8 @@ func (on onTransports) has(transport string) bool {
 	}
 	for _, t := range scenarioTransports {
 		if t.name == transport {
-			return t.transport.Stream() && slices.Contains(on, "stream") || t.transport.Encrypted() && slices.Contains(on, "encrypted")
+			return slices.Contains(on, t.transport.String()) ||
+				t.transport.Stream() && slices.Contains(on, "stream") || t.transport.Encrypted() && slices.Contains(on, "encrypted")
 		}
 	}
 	return false
