@@ -108,23 +108,10 @@ func (a *answers) remove(key string) {
 	a.store.Delete(ctx, key)
 }
 
-// config implements tls.Config.GetConfigForClient: a client that offers
-// acme-tls/1 and nothing else is a CA, and gets the certificate that answers
-// its challenge when there is one. Everybody else, nil, has the listener's own.
-func (a *answers) config(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-	if len(hello.SupportedProtos) != 1 || hello.SupportedProtos[0] != acme.ALPNProto {
-		return nil, nil
-	}
-	cert := a.certificate(hello.Context(), strings.ToLower(hello.ServerName))
-	if cert == nil {
-		return nil, nil
-	}
-	return &tls.Config{
-		MinVersion:             tls.VersionTLS12,
-		Certificates:           []tls.Certificate{*cert},
-		NextProtos:             []string{acme.ALPNProto},
-		SessionTicketsDisabled: true,
-	}, nil
+// fromCA tells whether a client is a CA that wants the answer to its challenge:
+// it offers acme-tls/1 and nothing else (RFC 8737 §3).
+func fromCA(hello *tls.ClientHelloInfo) bool {
+	return len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == acme.ALPNProto
 }
 
 // certificate returns the answer for host, or nil.

@@ -181,7 +181,7 @@ func newServer(t *testing.T, cfg Config, log *journal) *server {
 func (s *server) acceptTLS(t *testing.T, l net.Listener) {
 	var wg sync.WaitGroup
 	cfg := s.TLS().Clone()
-	cfg.NextProtos = []string{"h2", "http/1.1"}
+	cfg.NextProtos = append([]string{"h2", "http/1.1"}, cfg.NextProtos...)
 	wg.Go(func() {
 		for {
 			c, err := l.Accept()

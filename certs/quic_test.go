@@ -18,7 +18,7 @@ func doqServer(t *testing.T, s *Source) net.Addr {
 	must(t, err)
 	keys := s.QUICKeys()
 	transport := &quic.Transport{Conn: socket,
-		TokenGeneratorKey: (*quic.TokenGeneratorKey)(&keys.Token), StatelessResetKey: (*quic.StatelessResetKey)(&keys.StatelessReset)}
+		TokenGeneratorKey: (*quic.TokenGeneratorKey)(&keys.Token), StatelessResetKey: (*quic.StatelessResetKey)(&keys.Reset)}
 	cfg := s.TLS().Clone()
 	cfg.NextProtos = []string{"doq"}
 	l, err := transport.ListenEarly(cfg, &quic.Config{Allow0RTT: true})

@@ -58,6 +58,18 @@ func selfSigned(set *settings, now time.Time) (*tls.Certificate, error) {
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }
 
+// selfSignedFor returns the certificate in use when it is for the names of set
+// too, so that a reload does not change what clients have seen.
+func (s *Source) selfSignedFor(set *settings, now time.Time) (*tls.Certificate, error) {
+	s.mu.Lock()
+	old, own := s.set, s.own
+	s.mu.Unlock()
+	if own != nil && slices.Equal(old.hosts, set.hosts) && slices.Equal(old.names, set.names) && slices.Equal(old.addresses, set.addresses) {
+		return own, nil
+	}
+	return selfSigned(set, now)
+}
+
 // serial is a positive number of 16 bytes at most (RFC 5280 §4.1.2.2).
 func serial() *big.Int {
 	var raw [16]byte

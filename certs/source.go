@@ -6,9 +6,12 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/crypto/acme"
 
 	"domainpark/store"
 )
@@ -100,7 +103,7 @@ func (s *Source) Reload(cfg Config) error {
 	if err = errors.Join(err, fileErr); err != nil {
 		return err
 	}
-	own, err := selfSigned(set, now)
+	own, err := s.selfSignedFor(set, now)
 	if err != nil {
 		return err
 	}
@@ -134,24 +137,36 @@ func (s *Source) keep(hosts []string) {
 	}
 }
 
-// TLS returns the settings that listeners clone, each adding the protocol names
-// of its transport. Clones stay up to date: certificates and ticket keys are
-// looked up anew in each handshake. A client that comes with the CA's protocol
-// name, acme-tls/1, gets the answer to its challenge on whichever listener.
+// TLS returns the settings that listeners clone. Clones stay up to date:
+// certificates and ticket keys are looked up anew in each handshake.
+//
+// NextProtos has acme-tls/1, by which a CA asks for the answer to a challenge.
+// The listener that a CA reaches at port 443 keeps it beside its own names; the
+// others replace it by theirs.
 func (s *Source) TLS() *tls.Config {
 	return &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		CipherSuites:       suites,
-		GetCertificate:     s.certificate,
-		GetConfigForClient: s.answers.config,
-		WrapSession:        s.tickets.EncryptTicket,
-		UnwrapSession:      s.tickets.DecryptTicket,
+		MinVersion:     tls.VersionTLS12,
+		CipherSuites:   suites,
+		NextProtos:     []string{acme.ALPNProto},
+		GetCertificate: s.certificate,
+		WrapSession:    s.tickets.EncryptTicket,
+		UnwrapSession:  s.tickets.DecryptTicket,
 	}
 }
 
-// certificate implements tls.Config.GetCertificate. It never fails: a name we
-// have no certificate for gets the default one.
+// errNoChallenge ends the handshake of who asks for the answer to a challenge
+// that nobody has set us.
+var errNoChallenge = errors.New("no ACME challenge for this host is under way")
+
+// certificate implements tls.Config.GetCertificate. It fails for none but a CA
+// out of turn: a name we have no certificate for gets the default one.
 func (s *Source) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if fromCA(hello) {
+		if cert := s.answers.certificate(hello.Context(), strings.ToLower(hello.ServerName)); cert != nil {
+			return cert, nil
+		}
+		return nil, errNoChallenge
+	}
 	return pick(hello, s.table.Load().find(hello.ServerName)), nil
 }
 

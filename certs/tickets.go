@@ -26,11 +26,11 @@ func (s *Source) rollTickets(now time.Time) {
 // once, when the endpoint is made: a date in the token key would only have
 // servers that were started on different days refuse each other's tokens.
 type QUICKeys struct {
-	Token          [store.KeyBytes]byte // for address validation tokens (RFC 9000 §8.1)
-	StatelessReset [store.KeyBytes]byte // for stateless reset tokens (RFC 9000 §10.3)
+	Token [store.KeyBytes]byte // for address validation tokens (RFC 9000 §8.1)
+	Reset [store.KeyBytes]byte // for stateless reset tokens (RFC 9000 §10.3)
 }
 
 // QUICKeys returns the keys for QUIC endpoints.
 func (s *Source) QUICKeys() QUICKeys {
-	return QUICKeys{Token: s.keys.Fixed("quic token"), StatelessReset: s.keys.Fixed("quic stateless reset")}
+	return QUICKeys{Token: s.keys.Fixed("quic token"), Reset: s.keys.Fixed("quic stateless reset")}
 }

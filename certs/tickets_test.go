@@ -90,7 +90,7 @@ func TestQUICKeysAreTheFleetsAndApart(t *testing.T) {
 	if one != two {
 		t.Error("two servers with one seed have different keys")
 	}
-	if one.Token == one.StatelessReset {
+	if one.Token == one.Reset {
 		t.Error("both keys are the same")
 	}
 	if random := newSource(t, Config{Log: log}).QUICKeys(); random == one {
@@ -134,10 +134,18 @@ func TestSelfSignedCertificateHasTheServersNames(t *testing.T) {
 		t.Errorf("status: got %+v", st)
 	}
 	first := served(t, s, "")
+	must(t, s.Reload(Config{Names: []string{testHost, "localhost"}, Addresses: addresses("192.0.2.1", "2001:db8::1")}))
+	wantServed(t, s, "", first)
 	s.renewSelfSigned(time.Now().Add(300 * day))
 	wantServed(t, s, "", first)
 	s.renewSelfSigned(time.Now().Add(340 * day))
 	if served(t, s, "") == first {
 		t.Error("the self-signed certificate is not renewed before its end")
+	}
+	must(t, s.Reload(Config{Names: []string{otherHost}}))
+	state, err = shake(t, s.TLS(), &tls.Config{InsecureSkipVerify: true})
+	must(t, err)
+	if err := state.PeerCertificates[0].VerifyHostname(otherHost); err != nil {
+		t.Errorf("after a reload with another name: %v", err)
 	}
 }
