@@ -53,7 +53,7 @@ func FuzzDoQMessage(f *testing.F) {
 		if byByte {
 			r = iotest.OneByteReader(bytes.NewReader(stream))
 		}
-		message, err := readDoQ(r, x)
+		message, err := readDoQ(r, x, nil)
 		messages, short := splitAll(stream)
 		valid := !short && len(messages) == 1 && len(messages[0])+lengthBytes == len(stream) && messages[0][0] == 0 && messages[0][1] == 0
 		if (err == nil) != valid {

@@ -26,12 +26,11 @@ const (
 )
 
 // readDoQ reads the one message of a stream, with the end of the stream behind
-// it (RFC 9250 §4.2). The message lies in x's inbox.
-func readDoQ(r io.Reader, x *exchange) ([]byte, error) {
+// it (RFC 9250 §4.2). What was read before is in x's inbox, where the message
+// will lie, and err is what that read said; the inbox may be empty and err nil.
+func readDoQ(r io.Reader, x *exchange, err error) ([]byte, error) {
 	box := &x.inbox
 	for {
-		n, err := r.Read(box.space())
-		box.took(n)
 		message, short := box.next()
 		switch {
 		case short != nil:
@@ -50,6 +49,9 @@ func readDoQ(r io.Reader, x *exchange) ([]byte, error) {
 			return nil, errBusy
 		}
 		box.settle()
+		var n int
+		n, err = r.Read(box.space())
+		box.took(n)
 	}
 }
 

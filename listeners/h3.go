@@ -41,5 +41,5 @@ func newH3(socket *net.UDPConn, cfg *Config, handler http.Handler) h3Listener {
 // h3Conn implements quicConn.
 type h3Conn struct{ *http3.RawServerConn }
 
-func (c h3Conn) stream(s *quic.Stream)                { c.HandleRequestStream(s) }
+func (c h3Conn) stream(s *quic.Stream) func()         { return func() { c.HandleRequestStream(s) } }
 func (c h3Conn) unidirectional(s *quic.ReceiveStream) { c.HandleUnidirectionalStream(s) }

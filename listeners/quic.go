@@ -40,12 +40,15 @@ type quicProtocol struct {
 	conn           func(*quic.Conn) (quicConn, error)
 }
 
-// quicConn serves the streams of one connection. Each call has a goroutine of
-// its own and returns when the stream is done with. Streams come with deadlines
-// for reading and writing.
+// quicConn serves the streams of one connection.
 type quicConn interface {
-	stream(*quic.Stream)
-	unidirectional(*quic.ReceiveStream)
+	// stream serves s as far as it can without waiting for the client, and
+	// returns what is left to do, or nil. The rest gets a goroutine of its own
+	// and new deadlines for reading and writing.
+	stream(s *quic.Stream) (rest func())
+
+	// unidirectional serves s, in a goroutine of its own.
+	unidirectional(s *quic.ReceiveStream)
 }
 
 // quicListener is a UDP socket that speaks one protocol over QUIC.
@@ -133,13 +136,18 @@ func (l *quicListener) serveConn(ctx context.Context, conn *quic.Conn) {
 		if err != nil {
 			break
 		}
+		work.begin()
+		rest := c.stream(s)
+		if rest == nil {
+			work.end()
+			continue
+		}
 		now := time.Now()
 		_ = s.SetReadDeadline(now.Add(l.cfg.Timeouts.Message))
 		_ = s.SetWriteDeadline(now.Add(l.cfg.Timeouts.Message + l.cfg.Timeouts.Write))
-		work.begin()
 		goroutines.Go(func() {
 			defer work.end()
-			c.stream(s)
+			rest()
 		})
 	}
 	work.drain(l.cfg.Timeouts.Shutdown)
