@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -51,40 +50,42 @@ func TestPebbleRenewalUnderARunningClient(t *testing.T) {
 	s.acceptTLS(t, p.tls)
 	first := s.waitIssued(t)
 
-	ctx, cancel := context.WithCancel(t.Context())
-	var connections int
-	seen := map[string]bool{}
-	var client sync.WaitGroup
-	client.Go(func() {
-		dialer := tls.Dialer{Config: &tls.Config{ServerName: testHost, RootCAs: p.pool(t), NextProtos: []string{"h2"}}}
-		for ctx.Err() == nil {
-			c, err := dialer.DialContext(context.WithoutCancel(ctx), "tcp", p.tls.Addr().String())
-			if err != nil {
-				t.Errorf("connection %d: %v", connections, err)
-				return
-			}
-			seen[c.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.String()] = true
-			connections++
-			c.Close()
+	// The client connects over and over until it is served the second one.
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	dialer := tls.Dialer{Config: &tls.Config{ServerName: testHost, RootCAs: p.pool(t), NextProtos: []string{"h2"}}}
+	connect := func() string {
+		c, err := dialer.DialContext(ctx, "tcp", p.tls.Addr().String())
+		if err != nil {
+			t.Errorf("the client that verifies: %v", err)
+			return ""
 		}
-	})
-	s.renewNow()
-	s.wait(t, "the renewal", func(Status) bool { return served(t, s.Source, testHost) != first })
-	s.wait(t, "the next renewal's date", func(st Status) bool { return st.Renewal.After(time.Now().Add(59 * day)) })
-	second := served(t, s.Source, testHost)
-	s.stop()
-	cancel()
-	client.Wait()
-	p.wantOrders(t, 2)
-	if !seen[first] || connections < 10 {
-		t.Errorf("%d connections, which saw %d certificates; want some with the first one", connections, len(seen))
+		defer c.Close()
+		return c.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.String()
 	}
+	if got := connect(); got != first {
+		t.Fatalf("the client got certificate %s, want %s", got, first)
+	}
+	second := make(chan string, 1)
+	go func() {
+		got := first
+		for got == first {
+			got = connect()
+		}
+		second <- got
+	}()
+	s.renewNow()
+	renewed := <-second
+	s.wait(t, "the next renewal's date", func(st Status) bool { return st.Renewal.After(time.Now().Add(59 * day)) })
+	wantServed(t, s.Source, testHost, renewed)
+	s.stop()
+	p.wantOrders(t, 2)
 
 	// A restart with the CA down serves what is in the store, and orders nothing.
 	p.down.Store(true)
 	again := newServer(t, p.config(dir, t, log, kindTLSALPN), log)
-	if got := again.waitIssued(t); got != second {
-		t.Errorf("after a restart: got certificate %s, want %s", got, second)
+	if got := again.waitIssued(t); got != renewed {
+		t.Errorf("after a restart: got certificate %s, want %s", got, renewed)
 	}
 	again.stop()
 	p.wantOrders(t, 2)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -41,13 +42,18 @@ type pebble struct {
 	orders  atomic.Int32 // that were accepted
 }
 
-// newPebble starts a CA. One goroutine of Pebble's validator stays for the
+func TestMain(m *testing.M) {
+	os.Setenv("PEBBLE_VA_NOSLEEP", "1")
+	os.Setenv("PEBBLE_AUTHZREUSE", "0")
+	os.Setenv("PEBBLE_WFE_NONCEREJECT", "10") // clients have to cope
+	os.Exit(m.Run())
+}
+
+// newPebble starts a CA for a test, which from then on runs beside others. One goroutine of Pebble's validator stays for the
 // life of the process: it has no way to stop it.
 func newPebble(t *testing.T) *pebble {
 	t.Helper()
-	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
-	t.Setenv("PEBBLE_AUTHZREUSE", "0")
-	t.Setenv("PEBBLE_WFE_NONCEREJECT", "10") // clients have to cope
+	t.Parallel() // an order waits for a second, for the CA to be asked again
 	p := &pebble{tls: listen(t), http: listen(t), dns: dnsServer(t)}
 	p.restart()
 	front := httptest.NewTLSServer(http.HandlerFunc(p.serve))
