@@ -7,9 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batch is how many datagrams one system call moves at most. Under load a call
-// for 64 costs little more than the datagrams themselves; more would only delay
-// the first of them.
+// batch is how many datagrams one system call moves at most. With 32 an answer
+// costs a tenth more CPU time, and with 128 no less (an echo on loopback).
 const batch = 64
 
 // mmsghdr is the kernel's struct mmsghdr; x/sys does not have it.

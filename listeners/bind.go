@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -157,6 +158,8 @@ type holder struct {
 func inUse(h holder) (by, hint string) {
 	hint = "stop what holds it, or listen on another address or port"
 	switch {
+	case h.pid == os.Getpid():
+		return " by this program", "two of its addresses overlap, such as 0.0.0.0 and 127.0.0.1 of one port; remove one"
 	case h.name != "":
 		by = fmt.Sprintf(" by %s (pid %d)", h.name, h.pid)
 	case h.user != "":

@@ -33,7 +33,9 @@ type Resolver interface {
 }
 
 // Config says where to listen. Addresses are host:port, an empty host meaning
-// every address of the machine; an empty list turns a transport off.
+// every address of the machine; an empty list turns a transport off. An IPv6
+// address takes no IPv4, not even [::]: so that 0.0.0.0 and [::] can both be
+// listed, and a client's address never appears in IPv6-mapped form.
 type Config struct {
 	UDP, TCP, DoT, DoH, DoQ []string
 	HTTP                    []string // plain HTTP, for ACME http-01 only

@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -158,6 +159,31 @@ func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// milestone counts, and tells when a number is reached.
+type milestone struct {
+	n       atomic.Int64
+	at      int64
+	reached chan struct{}
+}
+
+func newMilestone(at int64) *milestone { return &milestone{at: at, reached: make(chan struct{})} }
+
+func (m *milestone) count() {
+	if m.n.Add(1) == m.at {
+		close(m.reached)
+	}
+}
+
+// wait returns when the number is reached.
+func (m *milestone) wait(t *testing.T) {
+	t.Helper()
+	select {
+	case <-m.reached:
+	case <-time.After(patience):
+		t.Fatalf("counted to %d, want %d", m.n.Load(), m.at)
+	}
 }
 
 // settled waits until count has come down to want.

@@ -37,6 +37,7 @@ type stream struct {
 	in     inbox
 
 	received  time.Time // when the latest bytes came
+	stuck     bool      // the client does not take what we write
 	idleBy    time.Time // when nothing has arrived of a next message
 	messageBy time.Time // when the message that has begun must be complete
 }
@@ -69,7 +70,12 @@ func (c *stream) handshake() bool {
 	c.conn = t
 	c.idleBy = time.Now().Add(c.server.timeouts.Handshake)
 	c.arm()
-	return t.Handshake() == nil
+	err := t.Handshake()
+	if err != nil {
+		c.server.log.Debug("TLS handshake failed",
+			"transport", c.server.transport.String(), "client", c.client.String(), "error", err)
+	}
+	return err == nil
 }
 
 // serve reads and answers until the client ends, a deadline passes or what
@@ -201,7 +207,19 @@ func (s *scratch) release() {
 func (c *stream) write(answers []byte) error {
 	_ = c.raw.SetWriteDeadline(time.Now().Add(c.server.timeouts.Write))
 	_, err := c.conn.Write(answers)
+	c.stuck = err != nil
 	return err
+}
+
+// close ends the connection. Under TLS that says so to the client, unless it
+// takes nothing any more: crypto/tls would wait five more seconds for it.
+func (c *stream) close() {
+	c.in.release()
+	if c.stuck {
+		_ = c.raw.Close()
+		return
+	}
+	_ = c.conn.Close()
 }
 
 // linger ends our side, and reads what the client still sends until it ends its

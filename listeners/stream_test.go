@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"io"
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -210,7 +211,7 @@ func TestStreamAnswersThatAreReadyLeaveInOneWrite(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		client, raw := net.Pipe()
 		server := &countedConn{Conn: raw}
-		s := newStreams(nil, query.TCP, &Config{Timeouts: Timeouts{}.withDefaults()}, mirror)
+		s := newStreams(nil, query.TCP, &Config{Timeouts: Timeouts{}.withDefaults(), Log: slog.New(slog.DiscardHandler)}, mirror)
 		if secure {
 			config := dotConfig(webConfig().TLS)
 			s.secure = func(c net.Conn) *tls.Conn { return tls.Server(c, config) }
@@ -304,14 +305,14 @@ func TestStreamsReturnWhatTheyUse(t *testing.T) {
 }
 
 func TestStreamStopUnderLoadAnswersAllThatIsReceived(t *testing.T) {
-	var resolved, answered atomic.Int64
+	var resolved atomic.Int64
 	r := resolverFunc(func(dst []byte, q *query.Query) []byte {
 		resolved.Add(1)
 		return mirror(dst, q)
 	})
 	eachStream(t, r, func(t *testing.T, s *running, transport string) {
 		resolved.Store(0)
-		answered.Store(0)
+		answered := newMilestone(5000) // stop under load
 		var wg sync.WaitGroup
 		for range 20 {
 			c := s.dialStream(t, transport)
@@ -335,18 +336,16 @@ func TestStreamStopUnderLoadAnswersAllThatIsReceived(t *testing.T) {
 					if _, err := readFrame(c); err != nil {
 						return
 					}
-					answered.Add(1)
+					answered.count()
 					<-window
 				}
 			})
 		}
-		for answered.Load() < 5000 {
-			time.Sleep(time.Millisecond) // load first; the count decides, not the time
-		}
+		answered.wait(t)
 		s.stop(t)
 		wg.Wait()
-		if resolved.Load() != answered.Load() {
-			t.Errorf("%d queries resolved, %d answers arrived", resolved.Load(), answered.Load())
+		if resolved.Load() != answered.n.Load() {
+			t.Errorf("%d queries resolved, %d answers arrived", resolved.Load(), answered.n.Load())
 		}
 	})
 }

@@ -323,3 +323,30 @@ func TestStreamListenerThatIsLostIsAnError(t *testing.T) {
 		}
 	})
 }
+
+// TestStreamThatIsNotReadIsCutOff also holds for TLS, where saying goodbye to
+// a client that reads nothing would take five seconds more.
+func TestStreamThatIsNotReadIsCutOff(t *testing.T) {
+	limits := Timeouts{}.withDefaults()
+	for _, secure := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStreams(nil, query.TCP, &Config{Timeouts: limits, Log: slog.New(slog.DiscardHandler)}, mirror)
+			client, server := net.Pipe()
+			defer client.Close()
+			if secure {
+				config := dotConfig(webConfig().TLS)
+				s.secure = func(c net.Conn) *tls.Conn { return tls.Server(c, config) }
+				client = tls.Client(client, &tls.Config{InsecureSkipVerify: true})
+			}
+			s.start(server)
+			write(t, client, framed(testMessage(1, 12)))
+			expectAnswer(t, client, testMessage(1, 12))
+			begin := time.Now()
+			write(t, client, framed(testMessage(2, 12)))
+			s.running.Wait()
+			if took := time.Since(begin); took != limits.Write {
+				t.Errorf("TLS %v: cut off after %v, want %v", secure, took, limits.Write)
+			}
+		})
+	}
+}

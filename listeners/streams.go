@@ -134,8 +134,7 @@ func (s *streams) start(raw net.Conn) {
 
 // finish closes a connection and forgets it.
 func (s *streams) finish(c *stream) {
-	c.in.release()
-	_ = c.conn.Close()
+	c.close()
 	s.mu.Lock()
 	delete(s.open, c)
 	s.mu.Unlock()

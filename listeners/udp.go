@@ -9,9 +9,7 @@ import (
 const (
 	// queryBytes is the longest query that is read whole: what servers of the
 	// past announced at most in EDNS. A longer one is cut, and parsed as it is.
-	// One cache line more than a round number keeps the beginnings of a batch's
-	// queries from sharing the same few sets of the processor's cache.
-	queryBytes = 4096 + 64
+	queryBytes = 4096
 
 	// answerBytes is the room for an answer, which the resolver keeps to (DNS
 	// flag day 2020; RFC 9715 §3.1 would allow 1400). A longer one would still

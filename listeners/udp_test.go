@@ -148,21 +148,41 @@ func TestUDPQueryTellsItsClient(t *testing.T) {
 // A wildcard socket's answer leaves, without further ado, from the address that
 // the routes prefer. The connected client would never see it.
 func TestUDPWildcardAnswersFromTheAddressAsked(t *testing.T) {
-	eachUDP(t, []string{"0.0.0.0:0"}, 2, mirror, func(t *testing.T, s *udpServer) {
-		for _, ip := range []string{"127.0.0.2", "127.0.0.1", "127.9.8.7"} {
-			local := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}
-			to := &net.UDPAddr{IP: net.ParseIP(ip), Port: s.port()}
-			c, err := net.DialUDP("udp4", local, to)
-			if err != nil {
-				t.Skip("this system has no more than one loopback address: ", err)
+	for wildcard, own := range map[string][]string{
+		"0.0.0.0:0": {"127.0.0.2", "127.0.0.1", "127.9.8.7"},
+		"[::]:0":    append(globalIPv6(), "::1"),
+	} {
+		eachUDP(t, []string{wildcard}, 2, mirror, func(t *testing.T, s *udpServer) {
+			client := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}
+			if wildcard == "[::]:0" {
+				client.IP = net.IPv6loopback
 			}
-			defer c.Close()
-			_ = c.SetDeadline(time.Now().Add(patience))
-			if got := askUDP(t, c, testMessage(5, 20)); !bytes.Equal(got, answerTo(testMessage(5, 20))) {
-				t.Errorf("%s: got %x", ip, got)
+			for _, ip := range own {
+				c, err := net.DialUDP("udp", client, &net.UDPAddr{IP: net.ParseIP(ip), Port: s.port()})
+				if err != nil {
+					t.Skip("this system has no such loopback address: ", err)
+				}
+				defer c.Close()
+				_ = c.SetDeadline(time.Now().Add(patience))
+				if got := askUDP(t, c, testMessage(5, 20)); !bytes.Equal(got, answerTo(testMessage(5, 20))) {
+					t.Errorf("%s: got %x", ip, got)
+				}
 			}
+		})
+	}
+}
+
+// globalIPv6 are the machine's own IPv6 addresses, to which packets take the
+// loopback interface.
+func globalIPv6() []string {
+	var own []string
+	addrs, _ := net.InterfaceAddrs()
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() == nil && n.IP.IsGlobalUnicast() {
+			own = append(own, n.IP.String())
 		}
-	})
+	}
+	return own
 }
 
 func TestUDPSilenceAndOddSizes(t *testing.T) {
@@ -229,7 +249,8 @@ func TestUDPStopUnderLoadAnswersAllThatIsReceived(t *testing.T) {
 	const clients, window = 4, 16
 	for kind, open := range udpKinds {
 		t.Run(kind, func(t *testing.T) {
-			var resolved, sent, answered atomic.Int64
+			var resolved atomic.Int64
+			answered := newMilestone(2000) // stop under load
 			r := resolverFunc(func(dst []byte, q *query.Query) []byte {
 				resolved.Add(1)
 				return mirror(dst, q)
@@ -239,40 +260,35 @@ func TestUDPStopUnderLoadAnswersAllThatIsReceived(t *testing.T) {
 			var wg sync.WaitGroup
 			for range clients {
 				c := dial(t, "udp", s.addr().String())
-				wg.Go(func() { keepAsking(c, window, stopped, &sent, &answered) })
+				wg.Go(func() { keepAsking(c, window, stopped, answered) })
 			}
-			for answered.Load() < 2000 {
-				time.Sleep(time.Millisecond) // load first; the count decides, not the time
-			}
+			answered.wait(t)
 			s.stop(t)
 			close(stopped)
 			wg.Wait()
-			if resolved.Load() != answered.Load() {
-				t.Errorf("%d queries resolved, %d answers arrived", resolved.Load(), answered.Load())
+			if resolved.Load() != answered.n.Load() {
+				t.Errorf("%d queries resolved, %d answers arrived", resolved.Load(), answered.n.Load())
 			}
-			t.Logf("%d sent, %d answered", sent.Load(), answered.Load())
 		})
 	}
 }
 
 // keepAsking keeps window queries under way until the server has stopped, and
 // then takes the answers that are still in its socket.
-func keepAsking(c net.Conn, window int, stopped <-chan struct{}, sent, answered *atomic.Int64) {
+func keepAsking(c net.Conn, window int, stopped <-chan struct{}, answered *milestone) {
 	buf := make([]byte, 64)
 	for open := true; ; {
 		for range window {
 			if !open {
 				break
 			}
-			if _, err := c.Write(testMessage(1, 12)); err == nil {
-				sent.Add(1)
-			}
+			_, _ = c.Write(testMessage(1, 12)) // the server may be gone
 		}
 		for range window {
 			_ = c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 			_, err := c.Read(buf)
 			if err == nil {
-				answered.Add(1)
+				answered.count()
 				continue
 			}
 			if isTimeout(err) && !open {
