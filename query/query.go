@@ -47,6 +47,8 @@ type Query struct {
 	Kind     Kind
 	Verdict  Verdict
 	Truncate bool // the answer left with TC=1
+	Trusted  bool // the client is exempt from limits
+	Cookie   CookieState
 
 	// Scratch space, here so that the hot path needs no memory of its own.
 
