@@ -52,7 +52,7 @@ func packed(tb testing.TB, name string, qtype uint16) []byte {
 
 // BenchmarkResolve is the whole path of a query, counters included.
 func BenchmarkResolve(b *testing.B) {
-	r, err := New(testConfig(), telemetry.New().Observe)
+	r, err := New(testConfig(), nil, telemetry.New().Observe)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func BenchmarkResolve(b *testing.B) {
 func TestResolveAllocatesNothing(t *testing.T) {
 	cfg := testConfig()
 	cfg.Identity = Identity{Version: "v", ID: "id"}
-	r, err := New(cfg, telemetry.New().Observe)
+	r, err := New(cfg, nil, telemetry.New().Observe)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,8 +64,9 @@ www               A    192.0.2.80
 `
 
 type settings struct {
-	name string
-	cfg  resolver.Config
+	name    string
+	cfg     resolver.Config
+	cookies bool
 }
 
 func differentialSettings(t testing.TB) []settings {
@@ -94,7 +95,9 @@ func differentialSettings(t testing.TB) []settings {
 	}
 	precedence := full
 	precedence.Profile = resolver.Source{Name: "precedence", Text: []byte(precedenceProfile)}
-	return []settings{{"full", full}, {"plain", plain}, {"crowded", crowded}, {"precedence", precedence}}
+	wholeList := full // the lists of both sides have their own dates: no rule of the names below changes any more
+	wholeList.PublicSuffixes = resolver.Source{}
+	return []settings{{"full", full, false}, {"plain", plain, false}, {"crowded", crowded, true}, {"precedence", precedence, false}, {"cookies", full, true}, {"whole list", wholeList, false}}
 }
 
 func addrs(list ...string) []netip.Addr {
@@ -115,7 +118,7 @@ var (
 	someTypes  = []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeTXT, dns.TypeTXT, dns.TypeTXT, dns.TypeMX, dns.TypeMX, dns.TypeCAA, dns.TypeNS, dns.TypeNS, dns.TypeSOA,
 		dns.TypeANY, dns.TypeSRV, dns.TypeHTTPS, dns.TypeDS, dns.TypeDNSKEY, dns.TypeCNAME, dns.TypePTR, dns.TypeHINFO, dns.TypeSPF, dns.TypeAXFR, dns.TypeIXFR,
 		dns.TypeOPT, dns.TypeTSIG, dns.TypeTKEY, dns.TypeMAILA, dns.TypeMAILB, 0, 65280, 65535}
-	someOptions = []uint16{dns.EDNS0NSID, dns.EDNS0SUBNET, dns.EDNS0TCPKEEPALIVE, dns.EDNS0PADDING, dns.EDNS0EDE, 100, 0, 65535}
+	someOptions = []uint16{dns.EDNS0NSID, dns.EDNS0COOKIE, dns.EDNS0COOKIE, dns.EDNS0SUBNET, dns.EDNS0TCPKEEPALIVE, dns.EDNS0PADDING, dns.EDNS0EDE, 100, 0, 65535}
 )
 
 func pick[T any](rnd *rand.Rand, from []T) T { return from[rnd.IntN(len(from))] }
@@ -250,7 +253,11 @@ func randomOPT(rnd *rand.Rand) []byte {
 	var options []byte
 	for rnd.IntN(2) == 0 {
 		data := make([]byte, rnd.IntN(12)*rnd.IntN(2))
-		options = binary.BigEndian.AppendUint16(options, pick(rnd, someOptions))
+		code := pick(rnd, someOptions)
+		if code == dns.EDNS0COOKIE {
+			data = []byte(strings.Repeat("cookie", 7))[:pick(rnd, []int{8, 8, 8, 24, 24, 0, 7, 9, 15, 16, 40, 41})]
+		}
+		options = binary.BigEndian.AppendUint16(options, code)
 		options = binary.BigEndian.AppendUint16(options, uint16(len(data)))
 		options = append(options, data...)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"domainpark/policy"
 	"domainpark/query"
 	"domainpark/resolver"
 )
@@ -29,14 +31,35 @@ func newPairs(t testing.TB) []pair {
 	t.Helper()
 	var out []pair
 	for _, s := range differentialSettings(t) {
-		r, err := resolver.New(s.cfg, nil)
+		var guard *policy.Guard
+		if s.cookies {
+			guard = newCookieGuard(t)
+		}
+		r, err := resolver.New(s.cfg, guard, nil)
 		if err != nil {
 			t.Fatalf("settings %q: %v", s.name, err)
 		}
-		out = append(out, pair{s.name, r, newReference(t, s.cfg)})
+		ref := newReference(t, s.cfg)
+		ref.cookies = s.cookies
+		out = append(out, pair{s.name, r, ref})
 	}
 	return out
 }
+
+// newCookieGuard answers cookies and limits nobody.
+func newCookieGuard(t testing.TB) *policy.Guard {
+	t.Helper()
+	guard, err := policy.New(policy.Config{Trust: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, differentialTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return guard
+}
+
+var (
+	differentialTime   = time.Unix(1_800_000_000, 0)
+	differentialClient = netip.MustParseAddrPort("127.0.0.1:5353")
+)
 
 // TestResolverEqualsReference sends random queries, mangled ones among them,
 // to both and compares what they make of them, message by message.
@@ -63,7 +86,7 @@ func TestResolverEqualsReference(t *testing.T) {
 // compare resolves one message twice and reports every difference.
 func (p pair) compare(t *testing.T, message []byte, transport query.Transport) {
 	t.Helper()
-	q := &query.Query{Message: bytes.Clone(message), Transport: transport, Received: time.Unix(1_800_000_000, 0), Idle: 7350 * time.Millisecond}
+	q := &query.Query{Message: bytes.Clone(message), Client: differentialClient, Transport: transport, Received: differentialTime, Idle: 7350 * time.Millisecond}
 	const before = "before"
 	out := p.resolver.Resolve([]byte(before), q)
 	want := p.reference.resolve(q)
@@ -257,7 +280,7 @@ func cutSets(part, whole []dns.RR) []string {
 }
 
 // options writes an OPT record without what may be as the resolver likes: the
-// padding's length and the texts of extended errors.
+// padding's length, the texts of extended errors, the server's half of a cookie.
 func options(m *dns.Msg) string {
 	opt := m.IsEdns0()
 	if opt == nil {
@@ -268,6 +291,8 @@ func options(m *dns.Msg) string {
 		switch o := o.(type) {
 		case *dns.EDNS0_PADDING:
 			list = append(list, "padding")
+		case *dns.EDNS0_COOKIE:
+			list = append(list, fmt.Sprintf("cookie %.16s of %d digits", o.Cookie, len(o.Cookie)))
 		case *dns.EDNS0_EDE:
 			list = append(list, fmt.Sprintf("EDE %d", o.InfoCode))
 		default:

@@ -3,6 +3,7 @@ package resolver
 import (
 	"encoding/binary"
 
+	"domainpark/policy"
 	"domainpark/query"
 )
 
@@ -10,6 +11,7 @@ import (
 // (RFC 6891 §6.1.2).
 const (
 	optionNSID      = 3  // RFC 5001
+	optionCookie    = 10 // RFC 7873
 	optionKeepalive = 11 // RFC 7828
 	optionPadding   = 12 // RFC 7830
 	optionError     = 15 // RFC 8914
@@ -34,6 +36,7 @@ type edns struct {
 	do        bool
 	nsid      bool
 	keepalive bool
+	cookie    []byte // the first cookie option's value, not nil when there is one
 }
 
 // parse reads an OPT record: fixed begins at its type, data is its RDATA.
@@ -57,6 +60,10 @@ func (e *edns) parse(fixed, data []byte) bool {
 		switch code {
 		case optionNSID:
 			e.nsid = true
+		case optionCookie:
+			if e.cookie == nil { // further ones are ignored (RFC 7873 §5.2)
+				e.cookie = data[:n]
+			}
 		case optionKeepalive:
 			e.keepalive = true
 		}
@@ -82,7 +89,7 @@ const optBytes = 11 // an OPT record without options
 // appendOPT appends the OPT record of the answer to q, which begins at start
 // in dst, and returns it. Options that do not fit are left out, the least
 // useful first, so that an answer never gets too large by them.
-func (s *snapshot) appendOPT(dst []byte, start int, q *query.Query, e *edns, ede uint16) []byte {
+func (r *Resolver) appendOPT(dst []byte, start int, s *snapshot, q *query.Query, e *edns, ede uint16) []byte {
 	do := byte(0)
 	if e.do {
 		do = flagDO >> 8
@@ -93,6 +100,11 @@ func (s *snapshot) appendOPT(dst []byte, start int, q *query.Query, e *edns, ede
 		return dst // what options mean in another version is not known
 	}
 	room := q.Limit - (len(dst) - start)
+	if e.cookie != nil && r.guard != nil && room >= policy.CookieOptionBytes {
+		before := len(dst)
+		dst = r.guard.AppendCookie(dst, q, e.cookie)
+		room -= len(dst) - before
+	}
 	if e.keepalive && q.Transport.Stream() && room >= 6 {
 		dst = binary.BigEndian.AppendUint32(dst, optionKeepalive<<16|2)
 		dst = binary.BigEndian.AppendUint16(dst, keepaliveUnits(q))

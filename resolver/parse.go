@@ -53,8 +53,9 @@ const (
 type request struct {
 	flags    uint16
 	opcode   int
-	question int // where the question ends in the message; headerBytes when there is none to echo
-	scope    int // the last label that begins with an underscore; -1: none does
+	question int  // where the question ends in the message; headerBytes when there is none to echo
+	scope    int  // the last label that begins with an underscore; -1: none does
+	bare     bool // well-formed, but without a question
 	edns     edns
 }
 
@@ -79,6 +80,7 @@ func (r *request) parse(q *query.Query) (kind query.Kind, silent bool) {
 	qdcount := binary.BigEndian.Uint16(m[4:])
 	wellFormed := qdcount == 0 || qdcount == 1 && r.parseQuestion(q)
 	wellFormed = wellFormed && r.parseRecords(q)
+	r.bare = wellFormed && qdcount == 0
 	switch {
 	case wellFormed && r.edns.version > 0:
 		return query.KindBadVers, false

@@ -30,7 +30,7 @@ func FuzzProfile(f *testing.F) {
 		cfg := testConfig()
 		cfg.Profile = Source{Name: "fuzz.zone", Text: text}
 		cfg.PublicSuffixes = small
-		r, err := New(cfg, nil)
+		r, err := New(cfg, nil, nil)
 		if err != nil {
 			if err.Error() == "" {
 				t.Error("an error that says nothing")

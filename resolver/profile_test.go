@@ -40,7 +40,7 @@ func TestProfileErrors(t *testing.T) {
 			if cfg.Profile.Text == nil {
 				cfg.Profile.Text = []byte{}
 			}
-			_, err = New(cfg, nil)
+			_, err = New(cfg, nil, nil)
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -208,13 +208,13 @@ func TestConfigErrorsComeTogether(t *testing.T) {
 		PublicSuffixes: Source{Name: "psl.dat", Text: []byte("com\na.*.b\n// comment\nbad..rule\n")},
 		ACMEHosts:      []string{"a..b"},
 		Identity:       Identity{ID: strings.Repeat("x", 256)},
-	}, nil)
+	}, nil, nil)
 	if err == nil {
 		t.Fatal("no error")
 	}
 	golden(t, profiles+"/config.want", err.Error()+"\n")
 
-	_, err = New(Config{NameServers: []NameServer{{Name: "ns.example.net"}}, Hostmaster: "nobody", RUA: []string{"x"}, RUF: []string{"@y"}, IODEF: []string{"z@"}}, nil)
+	_, err = New(Config{NameServers: []NameServer{{Name: "ns.example.net"}}, Hostmaster: "nobody", RUA: []string{"x"}, RUF: []string{"@y"}, IODEF: []string{"z@"}}, nil, nil)
 	if err == nil {
 		t.Fatal("no error")
 	}

@@ -13,6 +13,7 @@ type message struct {
 	id          uint16
 	opcode      int
 	rd, cd      bool
+	noQuestion  bool     // QDCOUNT is 0
 	hasQuestion bool     // exactly one, and it parses
 	qname       []string // as it was asked, without the root
 	qtype       uint16
@@ -26,10 +27,14 @@ type ednsRecord struct {
 	version uint8
 	do      bool
 	options []uint16
-	overrun bool // the options do not fill the RDATA
+	overrun bool     // the options do not fill the RDATA
+	cookies [][]byte // data of the cookie options
 }
 
 func (o *ednsRecord) asks(code uint16) bool {
+	if o == nil {
+		return false
+	}
 	for _, c := range o.options {
 		if c == code {
 			return true
@@ -63,6 +68,7 @@ func readMessage(b []byte) message {
 	at := 12
 	switch word(2) {
 	case 0:
+		m.noQuestion = true
 	case 1:
 		labels, next, ok := readQuestionName(b)
 		if !ok || next+4 > len(b) {
@@ -94,6 +100,26 @@ func readMessage(b []byte) message {
 	}
 	m.malformed = m.opt != nil && m.opt.overrun
 	return m
+}
+
+// cookie is the first cookie option's data (RFC 7873 §5.2: one is what a client
+// sends), and whether it has a length that a cookie can have (§4).
+func (o *ednsRecord) cookie() (data []byte, ok bool) {
+	if o == nil || len(o.cookies) == 0 {
+		return nil, true
+	}
+	data = o.cookies[0]
+	return data, len(data) == 8 || len(data) >= 16 && len(data) <= 40
+}
+
+func (m message) cookieOK() bool {
+	_, ok := m.opt.cookie()
+	return ok
+}
+
+// cookieAlone tells a query for a cookie and nothing else (RFC 7873 §5.4).
+func (m message) cookieAlone() bool {
+	return m.noQuestion && !m.malformed && m.cookieOK() && m.opt.asks(dns.EDNS0COOKIE)
 }
 
 // readQuestionName reads the QNAME. It may hold no pointer: there is no name
@@ -148,8 +174,12 @@ func (o *ednsRecord) readOptions(b []byte) {
 			o.overrun = true
 			return
 		}
-		o.options = append(o.options, binary.BigEndian.Uint16(b))
-		b = b[4+int(binary.BigEndian.Uint16(b[2:])):]
+		code, end := binary.BigEndian.Uint16(b), 4+int(binary.BigEndian.Uint16(b[2:]))
+		o.options = append(o.options, code)
+		if code == dns.EDNS0COOKIE {
+			o.cookies = append(o.cookies, b[4:end])
+		}
+		b = b[end:]
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ type reference struct {
 	apexes   [][]string
 	suffixes suffixList
 	profiles map[string]*parkedProfile // by base
+	cookies  bool                      // DNS cookies are answered
 }
 
 // expectation is what the reference answers and how it classes the query.
@@ -109,8 +111,19 @@ func (ref *reference) resolve(q *query.Query) expectation {
 	case m.opt != nil && m.opt.version > 0 && !m.malformed:
 		refused(query.KindBadVers, dns.RcodeBadVers, noEDE)
 		return e
+	case ref.cookies && !m.cookieOK(): // RFC 7873 §5.2.2; BIND and gdnsd say so whatever the opcode
+		refused(query.KindFormErr, dns.RcodeFormatError, noEDE)
+		return e
 	case m.opcode != dns.OpcodeQuery:
 		refused(query.KindNotImp, dns.RcodeNotImplemented, noEDE)
+		return e
+	case ref.cookies && m.cookieAlone():
+		if cookie, _ := m.opt.cookie(); len(cookie) > 8 { // no server half in these tests is one of ours
+			refused(query.KindBadCookie, dns.RcodeBadCookie, noEDE)
+			return e
+		}
+		e.kind, e.verdict = query.KindCookie, query.Answered
+		ref.addOPT(&e, m, q, noEDE)
 		return e
 	case !m.hasQuestion || m.malformed:
 		refused(query.KindFormErr, dns.RcodeFormatError, noEDE)
@@ -252,6 +265,10 @@ func (ref *reference) addOPT(e *expectation, m message, q *query.Query, ede int)
 		if q.Transport.Stream() && m.opt.asks(dns.EDNS0TCPKEEPALIVE) {
 			units := min(q.Idle/keepaliveUnit, 65535)
 			opt.Option = append(opt.Option, &dns.EDNS0_LOCAL{Code: dns.EDNS0TCPKEEPALIVE, Data: binary.BigEndian.AppendUint16(nil, uint16(units))})
+		}
+		if cookie, ok := m.opt.cookie(); ref.cookies && len(cookie) >= 8 && ok {
+			// The server's half is the guard's business.
+			opt.Option = append(opt.Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: hexOf(string(cookie[:8])) + strings.Repeat("00", 16)})
 		}
 		if ede != noEDE {
 			opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: uint16(ede)})

@@ -1,7 +1,7 @@
 // Package resolver decides what is answered: bytes in, bytes out. It opens no
 // socket, reads no file and has no clock of its own.
 //
-//	message → parse → locate → answer → finish → message
+//	message → parse → admit → cookie → answer → limit → finish → message
 //
 // For every domain in the world it gives the records of the profile
 // (parked.zone), compiled when settings are loaded, so that answering a query
@@ -17,6 +17,7 @@ import (
 	"encoding/binary"
 	"sync/atomic"
 
+	"domainpark/policy"
 	"domainpark/query"
 )
 
@@ -24,15 +25,17 @@ import (
 // It is safe for concurrent use.
 type Resolver struct {
 	current atomic.Pointer[snapshot]
+	guard   *policy.Guard // nil: no limits, no cookies
 	observe func(*query.Query)
 }
 
 // New returns a resolver that answers from cfg. When cfg has mistakes it
-// returns all of them, each an *Error, joined. observe, when it is not nil, is
-// called at the end of every query, by the goroutine that called Resolve; it
-// must neither block nor keep the query.
-func New(cfg Config, observe func(*query.Query)) (*Resolver, error) {
-	r := &Resolver{observe: observe}
+// returns all of them, each an *Error, joined. guard decides who is answered
+// and how much; nil answers everybody, without DNS cookies. observe, when it is
+// not nil, is called at the end of every query, by the goroutine that called
+// Resolve; it must neither block nor keep the query.
+func New(cfg Config, guard *policy.Guard, observe func(*query.Query)) (*Resolver, error) {
+	r := &Resolver{guard: guard, observe: observe}
 	if observe == nil {
 		r.observe = func(*query.Query) {}
 	}
@@ -54,6 +57,15 @@ func (r *Resolver) Load(cfg Config) error {
 	return nil
 }
 
+// Unobserved returns a resolver that answers from what r answers from now, to
+// everybody and without telling anybody: for programs that show what clients
+// would get.
+func (r *Resolver) Unobserved() *Resolver {
+	u := &Resolver{observe: func(*query.Query) {}}
+	u.current.Store(r.current.Load())
+	return u
+}
+
 // Resolve appends the answer to q.Message to dst and returns it; when nothing
 // is appended, nothing is to be sent. It fills in the lower fields of q, keeps
 // neither dst nor q, and allocates nothing when dst has room for q.Limit more
@@ -62,33 +74,77 @@ func (r *Resolver) Resolve(dst []byte, q *query.Query) []byte {
 	var req request
 	s := r.current.Load()
 	reset(q)
+	dst, q.Verdict = r.resolve(dst, s, q, &req)
+	r.observe(q) // 7. Counters and logs.
+	return dst
+}
 
+// resolve is the way of a query, and how it ended.
+func (r *Resolver) resolve(dst []byte, s *snapshot, q *query.Query, req *request) ([]byte, query.Verdict) {
 	// 1. Parse.
 	kind, silent := req.parse(q)
 	if silent {
-		q.Verdict = query.Silent
-		r.observe(q)
-		return dst
+		return dst, query.Silent
 	}
 	q.DO = req.edns.do
 	q.Limit = req.edns.limit(q)
 
-	// 2. Locate the parked domain and answer.
+	// 2. Admit, by access lists and the limit on requests.
+	if r.guard != nil && r.guard.Admit(q) != policy.Admitted {
+		return dst, query.Dropped
+	}
+
+	// 3. Cookie.
+	demand := policy.NoDemand
+	if r.guard != nil {
+		demand = r.guard.Cookie(q, req.edns.cookie)
+		kind = cookieKind(kind, q, req, demand)
+	}
+
+	// 4. Locate the parked domain and answer.
 	rep := failure(kind)
 	if kind == query.KindNone {
-		rep = s.answer(q, &req)
+		rep = s.answer(q, req)
 	}
+	q.Kind, q.Rcode = rep.kind, rcodes[rep.kind]
 
-	// 3. Finish: sections, size, OPT.
-	q.Kind, q.Rcode, q.Verdict = rep.kind, rcodes[rep.kind], query.Answered
-	if rep.kind.Error() {
-		q.Verdict = query.Refused
+	// 5. Limit.
+	action := policy.Send
+	if r.guard != nil {
+		action = r.guard.Limit(q)
 	}
-	dst = s.write(dst, q, &req, &rep)
+	if action == policy.Drop {
+		return dst, query.Dropped
+	}
+	slip := action == policy.Slip || demand == policy.DemandStream
 
-	// 4. Observe.
-	r.observe(q)
-	return dst
+	// 6. Finish: sections, size, OPT.
+	dst = r.write(dst, s, q, req, &rep, slip)
+	switch {
+	case slip:
+		return dst, query.Slipped
+	case rep.kind.Error():
+		return dst, query.Refused
+	}
+	return dst, query.Answered
+}
+
+// cookieKind is what the state of the cookie makes of a query that was parsed
+// to be of kind.
+func cookieKind(kind query.Kind, q *query.Query, req *request, demand policy.Demand) query.Kind {
+	switch {
+	case kind == query.KindBadVers: // options of another version mean nothing
+		return kind
+	case q.Cookie == query.CookieMalformed: // RFC 7873 §5.2.2
+		return query.KindFormErr
+	case kind == query.KindFormErr && req.bare && q.Cookie == query.CookieInvalid: // RFC 7873 §5.4
+		return query.KindBadCookie
+	case kind == query.KindFormErr && req.bare && q.Cookie != query.CookieNone:
+		return query.KindCookie
+	case kind == query.KindNone && demand == policy.DemandCookie:
+		return query.KindBadCookie
+	}
+	return kind
 }
 
 // reset clears what Resolve fills in.
@@ -96,6 +152,7 @@ func reset(q *query.Query) {
 	q.Name, q.Base, q.Count = nil, nil, 0
 	q.Type, q.Class = 0, 0
 	q.HasOPT, q.DO, q.Truncate = false, false, false
+	q.Trusted, q.Cookie = false, query.CookieNone
 	q.Limit, q.MaxAge, q.Rcode = 0, 0, 0
 	q.Kind, q.Verdict = query.KindNone, query.Pending
 }
@@ -125,8 +182,8 @@ func refusal(ede uint16) reply { return reply{kind: query.KindRefused, ede: ede}
 
 // write appends the message for rep to dst. Records that do not fit are left
 // out: of the additional section as many sets as must, which nobody misses
-// (RFC 2181 §9), else all of them, with TC=1.
-func (s *snapshot) write(dst []byte, q *query.Query, req *request, rep *reply) []byte {
+// (RFC 2181 §9), else all of them, with TC=1. slip leaves them out anyway.
+func (r *Resolver) write(dst []byte, s *snapshot, q *query.Query, req *request, rep *reply, slip bool) []byte {
 	start := len(dst)
 	dst = append(dst, q.Message[:req.question]...)
 	body := len(dst)
@@ -135,7 +192,9 @@ func (s *snapshot) write(dst []byte, q *query.Query, req *request, rep *reply) [
 		room -= optBytes
 	}
 	var extra uint16 // how many records of the additional section there is room for
-	if rec := rep.records; rec != nil {
+	if rec := rep.records; slip {
+		q.Truncate = true
+	} else if rec != nil {
 		var size int
 		size, extra = rec.fit(room - (body - start))
 		dst = rec.appendTo(dst, start, rep.base, q.Base, size)
@@ -147,7 +206,7 @@ func (s *snapshot) write(dst []byte, q *query.Query, req *request, rep *reply) [
 	}
 	putHeader(dst[start:], q, req, rep, extra)
 	if q.HasOPT {
-		dst = s.appendOPT(dst, start, q, &req.edns, rep.ede)
+		dst = r.appendOPT(dst, start, s, q, &req.edns, rep.ede)
 	}
 	return dst
 }
@@ -156,7 +215,7 @@ func (s *snapshot) write(dst []byte, q *query.Query, req *request, rep *reply) [
 // copied (RFC 1035 §4.1.1, RFC 4035 §3.1.6), RA and AD are never set.
 func putHeader(m []byte, q *query.Query, req *request, rep *reply, extra uint16) {
 	flags := flagQR | uint16(req.opcode)<<opcodeShift | req.flags&(flagRD|flagCD) | q.Rcode&15
-	if !rep.kind.Error() && rep.kind != query.KindChaos {
+	if rep.kind != query.KindChaos && rep.kind != query.KindCookie && !rep.kind.Error() {
 		flags |= flagAA
 	}
 	arcount := extra

@@ -22,7 +22,7 @@ func testConfig() Config {
 
 func mustNew(tb testing.TB, cfg Config) *Resolver {
 	tb.Helper()
-	r, err := New(cfg, nil)
+	r, err := New(cfg, nil, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

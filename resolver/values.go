@@ -55,6 +55,9 @@ func (v *values) fill(text string) ([]string, error) {
 		switch {
 		case !closed || !known:
 			token := strings.Fields("{" + after)[0]
+			if closed && strings.Contains(token, "}") {
+				token = key
+			}
 			return nil, &tokenError{token, fmt.Sprintf("found %q, expected one of {ns} {mname} {rname} {rua} {ruf} {iodef} {base}", token)}
 		case key == "{ns}":
 			which = key

@@ -13,26 +13,24 @@ import (
 
 // shown are the questions whose answers "check" prints, of a parked domain.
 var shown = []struct {
-	owner string // in front of the domain
-	qtype uint16
+	owner   string // in front of the domain
+	qtype   uint16
+	meaning string // for people who know no DNS
 }{
-	{"", dns.TypeMX},
-	{"", dns.TypeTXT},
-	{"_dmarc.", dns.TypeTXT},
-	{"selector._domainkey.", dns.TypeTXT},
-	{"default._bimi.", dns.TypeTXT},
-	{"", dns.TypeCAA},
-	{"", dns.TypeNS},
-	{"", dns.TypeSOA},
+	{"", dns.TypeMX, "No host accepts mail for this domain."},
+	{"", dns.TypeTXT, "No host sends mail for this domain."},
+	{"_dmarc.", dns.TypeTXT, "Mail that claims to come from this domain is to be rejected."},
+	{"selector._domainkey.", dns.TypeTXT, "Every key that mail could be signed with is revoked."},
+	{"default._bimi.", dns.TypeTXT, "There is no logo to show beside mail."},
+	{"", dns.TypeCAA, "No authority may issue a certificate."},
+	{"", dns.TypeNS, "The name servers of the domain."},
+	{"", dns.TypeSOA, "Where the domain's records begin, and whom to write to about them."},
 }
 
 // showAnswers asks the resolver about a parked domain and prints what it says,
 // as a client would see it.
 func (srv *server) showAnswers(w io.Writer) error {
-	domain := "example.com"
-	if only := srv.settings.Parking.Only; len(only) > 0 {
-		domain = only[0]
-	}
+	domain := srv.example()
 	fmt.Fprintf(w, "\nanswers for %s, as an example:\n", domain)
 	for _, s := range shown {
 		m, err := srv.ask(dns.Fqdn(s.owner+domain), s.qtype)
@@ -49,13 +47,21 @@ func (srv *server) showAnswers(w io.Writer) error {
 	return nil
 }
 
-// ask is a query over TCP, which has no limit to speak of.
+// example is a domain that is parked here.
+func (srv *server) example() string {
+	if only := srv.settings.Parking.Only; len(only) > 0 {
+		return only[0]
+	}
+	return "example.com"
+}
+
+// ask is a query of our own over TCP, which has no limit to speak of.
 func (srv *server) ask(name string, qtype uint16) (*dns.Msg, error) {
 	wire, err := new(dns.Msg).SetQuestion(name, qtype).Pack()
 	if err != nil {
 		return nil, fmt.Errorf("asking for %s %s: %w", name, dns.Type(qtype), err)
 	}
-	answer := srv.resolver.Resolve(nil, &query.Query{
+	answer := srv.resolver.Unobserved().Resolve(nil, &query.Query{
 		Message:   wire,
 		Client:    netip.AddrPortFrom(netip.IPv6Loopback(), 53),
 		Transport: query.TCP,

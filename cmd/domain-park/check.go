@@ -27,6 +27,9 @@ func (c *checkCommand) Run() error {
 	if err != nil {
 		return err
 	}
+	if err := srv.checkCertificates(); err != nil {
+		return err
+	}
 	name := c.Config
 	if name == "" {
 		name = "the flags"
@@ -132,7 +135,7 @@ func (srv *server) notes() []string {
 	if local {
 		out = append(out, "loopback only: nobody outside this machine is answered")
 	}
-	return out
+	return append(out, srv.certificateNotes()...)
 }
 
 func loopback(hostport string) bool {

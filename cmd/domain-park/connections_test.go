@@ -60,6 +60,7 @@ func TestConnectionsThatSendLittleCostNothing(t *testing.T) {
 	s := &scenario{settings: `
 nameservers: [{name: ns1.park.example}]
 policy:
+  connections: {total: 20000, perclient: 20000}
   timeouts: {idle: 5s}
 `}
 	both := scenarioTransport{name: "both", listen: func(cfg *listeners.Config) {

@@ -1,29 +1,54 @@
 package main
 
 import (
+	"context"
 	"log/slog"
+	"sync"
 
 	"domainpark/listeners"
 	"domainpark/query"
 )
 
-// serve is how the server comes up and goes down: bind, serve, drain. It
+// serve is how the server comes up and goes down: open, bind, serve, drain. It
 // returns nil when a signal asked for the end.
 func serve(srv *server, log *slog.Logger) error {
 	ctx, stop := untilSignal(log)
 	defer stop()
 
+	if err := srv.open(log); err != nil {
+		return err
+	}
 	cfg := srv.listenersConfig()
 	cfg.Log = log
+	if err := srv.secure(&cfg); err != nil {
+		return err
+	}
 	set, err := listeners.Bind(cfg, srv.resolver)
 	if err != nil {
 		return err
 	}
 	srv.announce(set, log)
 
+	end := srv.background()
 	err = set.Serve(ctx)
+	end()
 	srv.account(log)
 	return err
+}
+
+// background starts what works beside the listeners: certificates and the
+// reports of limits. end stops it and waits until it has stopped.
+func (srv *server) background() (end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	if srv.encrypted() {
+		wg.Go(func() { srv.certs.Run(ctx) })
+	}
+	wg.Go(func() { srv.guard.Run(ctx) })
+	return func() {
+		cancel()
+		wg.Wait()
+	}
 }
 
 // announce tells where the server listens. Several sockets of one address are
@@ -51,5 +76,5 @@ func (srv *server) account(log *slog.Logger) {
 			ended[v] += count.Ended(t, v)
 		}
 	}
-	log.Info("stopped", "answered", ended[query.Answered], "refused", ended[query.Refused], "silent", ended[query.Silent])
+	log.Info("stopped", "answered", ended[query.Answered], "refused", ended[query.Refused], "slipped", ended[query.Slipped], "dropped", ended[query.Dropped], "silent", ended[query.Silent])
 }

@@ -43,7 +43,7 @@ import (
 // "edns" line no OPT, a status without "aa" that AA is 0. ID, opcode and the
 // question, byte for byte, must come back always, but for "question none".
 // "edns" is our OPT: 1232 bytes, version 0; behind it stand do, ede=N,
-// nsid=HEX, keepalive=N. "bytes N" is the most that may come, "fewer" that not
+// nsid=HEX, keepalive=N, cookie=CLIENT'S HALF. "bytes N" is the most that may come, "fewer" that not
 // all of the additional records are there.
 //
 // A line that begins with [transport ...] is for these transports alone: udp,

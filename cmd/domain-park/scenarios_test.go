@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -62,18 +63,27 @@ func (s *scenario) play(t *testing.T, transport scenarioTransport) {
 }
 
 // serve builds the server of a scenario, listening as transport says, and ends
-// it with the test. addrs are by the listeners' names of transports.
+// it with the test. addrs are by the listeners' names of transports. Loopback
+// is trusted unless the settings say who is: a script's queries come faster
+// than any limit allows.
 func (s *scenario) serve(t *testing.T, transport scenarioTransport) (srv *server, addrs map[string]string) {
 	t.Helper()
+	log := slog.New(slog.DiscardHandler)
 	from := source{Config: s.settingsFile(t)}
 	srv, err := from.load()
 	if err != nil {
 		t.Fatalf("%s: settings:\n%v", s.file, err)
 	}
+	if !srv.settings.Given("policy.trust") {
+		srv.settings.Policy.Trust = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	}
+	if err := srv.open(log); err != nil {
+		t.Fatal(err)
+	}
 	cfg := srv.listenersConfig()
 	cfg.UDP, cfg.TCP, cfg.DoT, cfg.DoH, cfg.DoQ = nil, nil, nil, nil, nil
 	transport.listen(&cfg)
-	cfg.Log = slog.New(slog.DiscardHandler)
+	cfg.Log = log
 	return srv, serveListeners(t, cfg, srv)
 }
 
@@ -86,12 +96,14 @@ func serveListeners(t *testing.T, cfg listeners.Config, srv *server) (addrs map[
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
+	end := srv.background()
 	go func() { ended <- set.Serve(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("Serve: %v", err)
 		}
+		end()
 	})
 	addrs = map[string]string{}
 	for _, b := range set.Bound() {
@@ -197,6 +209,12 @@ func ednsText(m *dns.Msg) string {
 	for _, o := range opt.Option {
 		switch o := o.(type) {
 		case *dns.EDNS0_PADDING:
+		case *dns.EDNS0_COOKIE:
+			client, server := o.Cookie[:16], o.Cookie[16:]
+			if len(server) != 2*16 { // RFC 9018 §4
+				client = o.Cookie
+			}
+			words = append(words, "cookie="+client)
 		case *dns.EDNS0_EDE:
 			words = append(words, fmt.Sprintf("ede=%d", o.InfoCode))
 		case *dns.EDNS0_NSID:

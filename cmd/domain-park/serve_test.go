@@ -137,7 +137,7 @@ func TestAddressInUse(t *testing.T) {
 func TestLogIsWrittenAsTheSettingsSay(t *testing.T) {
 	file := write(t, t.TempDir(), "s.yaml", `
 nameservers: [{name: ns1.park.example}]
-listen: {udp: ["127.0.0.1:0"], tcp: []}
+listen: {udp: ["127.0.0.1:0"], tcp: [], dot: [], doh: [], doq: []}
 telemetry: {log: {format: json}}
 `)
 	r := launch(t, "--config", file)

@@ -3,10 +3,14 @@ package main
 import (
 	"errors"
 	"strings"
+	"time"
 
+	"domainpark/certs"
 	"domainpark/config"
 	"domainpark/listeners"
+	"domainpark/policy"
 	"domainpark/resolver"
+	"domainpark/store"
 	"domainpark/telemetry"
 )
 
@@ -20,8 +24,14 @@ type source struct {
 type server struct {
 	settings *config.Settings
 	listen   config.Listen // the settings', less what this machine can't have
+	guard    *policy.Guard
 	resolver *resolver.Resolver
 	counters *telemetry.Counters
+
+	// Made by open.
+	opened bool
+	keys   store.Keys
+	certs  *certs.Source
 }
 
 // load reads the settings and builds what they describe. Its error tells every
@@ -36,7 +46,11 @@ func (s *source) load() (*server, error) {
 			cfg = resolver.Config{NameServers: anyNameServer, Profile: cfg.Profile, PublicSuffixes: cfg.PublicSuffixes}
 		}
 		var err error
-		srv.resolver, err = resolver.New(cfg, nil, srv.counters.Observe)
+		srv.settings = settings
+		if srv.guard, err = policy.New(srv.policyConfig(nil), time.Now()); err != nil {
+			return problems(settings, err)
+		}
+		srv.resolver, err = resolver.New(cfg, srv.guard, srv.counters.Observe)
 		return problems(settings, err)
 	}
 	var err error
@@ -73,6 +87,7 @@ func resolverConfig(s *config.Settings) resolver.Config {
 	return cfg
 }
 
+// listenersConfig says where to listen.
 func (srv *server) listenersConfig() listeners.Config {
 	t := srv.settings.Policy.Timeouts
 	return listeners.Config{
@@ -87,6 +102,20 @@ func (srv *server) listenersConfig() listeners.Config {
 			Handshake: t.Handshake, Message: t.Message, Idle: t.Idle, Write: t.Write, Shutdown: t.Shutdown,
 		},
 	}
+}
+
+// secure adds what the encrypted transports need, if there are any. The server
+// is open.
+func (srv *server) secure(cfg *listeners.Config) (err error) {
+	if !srv.encrypted() {
+		return nil
+	}
+	keys := srv.certs.QUICKeys()
+	cfg.TLS = srv.certs.TLS()
+	cfg.QUIC = listeners.QUICKeys{Token: keys.Token, Reset: keys.Reset}
+	cfg.HTTPHandler = srv.certs.HTTPHandler()
+	cfg.Page, err = srv.page()
+	return err
 }
 
 // resolverKeys are the settings that the fields of a resolver's Config come from.
@@ -118,6 +147,10 @@ func problems(s *config.Settings, err error) []config.Problem {
 			out = append(out, problems(s, err)...)
 		}
 		return out
+	}
+	var limit *policy.Error
+	if errors.As(err, &limit) {
+		return []config.Problem{s.Problem("policy."+limit.Field, limit.Reason)}
 	}
 	var e *resolver.Error
 	switch {
