@@ -54,9 +54,7 @@ var errDrained = errors.New("server stops")
 
 // run serves the connection to its end.
 func (c *stream) run() {
-	if c.server.secure != nil && !c.handshake() {
-		return
-	}
+	defer c.server.finish(c)
 	c.idleBy = time.Now().Add(c.server.idle())
 	err := c.serve()
 	if err == errShort || err == errSilent || err == errDrained {
@@ -64,7 +62,16 @@ func (c *stream) run() {
 	}
 }
 
-// handshake puts TLS in front of the connection.
+// runTLS puts TLS in front of the connection and serves it. A handshake makes
+// its goroutine's stack grow to 8 KiB; a new goroutine has it small again.
+func (c *stream) runTLS() {
+	if !c.handshake() {
+		c.server.finish(c)
+		return
+	}
+	c.server.running.Go(c.run)
+}
+
 func (c *stream) handshake() bool {
 	t := c.server.secure(c.raw)
 	c.conn = t

@@ -126,10 +126,11 @@ func (s *streams) start(raw net.Conn) {
 	s.mu.Lock()
 	s.open[c] = struct{}{}
 	s.mu.Unlock()
-	s.running.Go(func() {
-		defer s.finish(c)
-		c.run()
-	})
+	if s.secure != nil {
+		s.running.Go(c.runTLS)
+	} else {
+		s.running.Go(c.run)
+	}
 }
 
 // finish closes a connection and forgets it.
