@@ -1,0 +1,118 @@
+package listeners
+
+import (
+	"context"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"domainpark/query"
+)
+
+func TestStreamDrain(t *testing.T) {
+	limits := Timeouts{}.withDefaults()
+	whole := framed(testMessage(1, 40))
+	for _, c := range []struct {
+		name          string
+		before, after func(*testing.T, net.Conn)
+		want          time.Duration // until the connection ends, from the stop on
+	}{
+		{"idle", nil, nil, lastLook},
+		{"a query on its way", nil, func(t *testing.T, c net.Conn) {
+			write(t, c, whole)
+			expectAnswer(t, c, testMessage(1, 40))
+		}, lastLook},
+		{"half a message, and the rest",
+			func(t *testing.T, c net.Conn) { write(t, c, whole[:20]) },
+			func(t *testing.T, c net.Conn) {
+				time.Sleep(time.Second)
+				write(t, c, whole[20:])
+				expectAnswer(t, c, testMessage(1, 40))
+			}, time.Second},
+		{"half a message alone",
+			func(t *testing.T, c net.Conn) { write(t, c, whole[:20]) }, nil, limits.Message},
+		{"an answer that is not read",
+			func(t *testing.T, c net.Conn) { write(t, c, whole) },
+			func(t *testing.T, c net.Conn) {
+				time.Sleep(limits.Write - time.Millisecond)
+				expectAnswer(t, c, testMessage(1, 40))
+			}, limits.Write - time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, false, mirror, func(t *testing.T, p *pipes, stop func()) {
+				client := p.dial()
+				defer client.Close()
+				if c.before != nil {
+					c.before(t, client)
+				}
+				synctest.Wait()
+				begin := time.Now()
+				stop()
+				if c.after != nil {
+					c.after(t, client)
+				}
+				endsAfter(t, client, begin, c.want)
+			})
+		})
+	}
+}
+
+func TestStreamDrainTakesWhatIsQueued(t *testing.T) {
+	inBubble(t, false, mirror, func(t *testing.T, p *pipes, stop func()) {
+		stop()
+		c := p.dial() // as if the kernel had it in its queue
+		defer c.Close()
+		write(t, c, framed(testMessage(1, 12)))
+		expectAnswer(t, c, testMessage(1, 12))
+	})
+}
+
+func TestStreamDrainEndsByForce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipes()
+		limits := Timeouts{Message: time.Minute, Write: time.Minute, Shutdown: 2 * time.Second}.withDefaults()
+		s := newStreams(p, query.TCP, &Config{Timeouts: limits}, mirror)
+		ctx, cancel := context.WithCancel(t.Context())
+		slow, deaf := p.dial(), p.dial()
+		defer slow.Close()
+		defer deaf.Close()
+		go func() {
+			_, _ = slow.Write([]byte{0})
+			_, _ = deaf.Write(framed(testMessage(1, 12)))
+			cancel()
+		}()
+		begin := time.Now()
+		if err := s.serve(ctx); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took != limits.Shutdown {
+			t.Errorf("stopped after %v, want %v", took, limits.Shutdown)
+		}
+	})
+}
+
+// RFC 7828 §3.3.2: a server that wants its clients to go says zero.
+func TestStreamKeepaliveIsZeroWhileStopping(t *testing.T) {
+	idles := make(chan time.Duration, 2)
+	r := resolverFunc(func(dst []byte, q *query.Query) []byte {
+		select {
+		case idles <- q.Idle:
+		default:
+		}
+		return mirror(dst, q)
+	})
+	inBubble(t, false, r, func(t *testing.T, p *pipes, stop func()) {
+		c := p.dial()
+		defer c.Close()
+		for range 2 {
+			write(t, c, framed(testMessage(1, 12)))
+			expectAnswer(t, c, testMessage(1, 12))
+			stop()
+			synctest.Wait()
+		}
+	})
+	if before, after := <-idles, <-idles; before != 10*time.Second || after != 0 {
+		t.Errorf("idle time told: %v, then %v; want 10 s, then 0", before, after)
+	}
+}
