@@ -1,6 +1,7 @@
 package resolver_test
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -64,7 +65,11 @@ func (l suffixList) base(name []string) []string {
 // suffixLabels says how many labels the name's public suffix has.
 func (l suffixList) suffixLabels(name []string) (n int, private bool) {
 	if l.rules == nil {
-		suffix, icann := publicsuffix.PublicSuffix(joined(tame(name)))
+		text := joined(tame(name))
+		if _, err := netip.ParseAddr(text); err == nil {
+			return 1, false // x/net takes it for an address, which has no suffix
+		}
+		suffix, icann := publicsuffix.PublicSuffix(text)
 		n = strings.Count(suffix, ".") + 1
 		return n, !icann && n > 1
 	}
