@@ -2,7 +2,6 @@ package policy
 
 import (
 	"encoding/binary"
-	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -20,7 +19,6 @@ func everything() Config {
 		Requests:  Requests{Rate: 1_000_000},
 		Responses: defaultResponses(),
 		Cookies:   Cookies{Derive: testSecret},
-		Log:       slog.New(slog.DiscardHandler),
 	}
 	for i := range 5000 {
 		a := netip.AddrFrom4([4]byte{198, byte(i >> 8), byte(i), 0})
@@ -34,15 +32,11 @@ func everything() Config {
 func benchGuard(b *testing.B, cfg Config) (*Guard, *query.Query) {
 	b.Helper()
 	b.ReportAllocs()
-	g, err := New(cfg, time.Now())
-	if err != nil {
-		b.Fatal(err)
-	}
-	return g, &query.Query{
+	return newGuard(b, cfg), &query.Query{
 		Client:   netip.MustParseAddrPort("192.0.2.1:53"),
 		Base:     []byte("\x07example\x03com\x00"),
 		Kind:     query.KindAnswer,
-		Received: time.Now(),
+		Received: start,
 	}
 }
 
@@ -119,39 +113,46 @@ func BenchmarkLimit(b *testing.B) {
 	})
 }
 
-// BenchmarkPolicy is what a UDP query pays for all of policy with everything on.
+// BenchmarkPolicy is what a UDP query pays for all of policy with everything
+// on: 200 clients ask forty times a second each, for one domain.
 func BenchmarkPolicy(b *testing.B) {
 	client := []byte("\x01\x02\x03\x04\x05\x06\x07\x08")
 	for _, bc := range []struct {
 		name  string
 		state query.CookieState
+		step  time.Duration
 	}{
-		{"no cookie", query.CookieNone},
-		{"client cookie", query.CookieClient},
-		{"valid cookie", query.CookieValid},
+		{"no cookie", query.CookieNone, 125 * time.Microsecond},
+		{"client cookie", query.CookieClient, 125 * time.Microsecond},
+		{"valid cookie", query.CookieValid, 125 * time.Microsecond},
+		{"flood", query.CookieNone, time.Microsecond},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
 			g, q := benchGuard(b, everything())
-			var option []byte
-			switch q.Cookie = query.CookieClient; bc.state {
-			case query.CookieClient:
-				option = client
-			case query.CookieValid:
-				option = g.AppendCookie(nil, q, client)[4:]
+			var clients [200]netip.AddrPort
+			var options [200][]byte
+			prepare := func() {
+				for i := range clients {
+					clients[i] = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, byte(i), 1}), 53)
+					switch q.Client, q.Cookie = clients[i], query.CookieClient; bc.state {
+					case query.CookieClient:
+						options[i] = client
+					case query.CookieValid:
+						options[i] = g.AppendCookie(nil, q, client)[4:]
+					}
+				}
 			}
-			dst, i := make([]byte, 0, 64), 0
-			for b.Loop() {
-				i++
-				if i%1000 == 0 { // a cookie would get too old
-					q.Received = q.Received.Add(time.Millisecond)
+			prepare()
+			dst := make([]byte, 0, 64)
+			for i := 0; b.Loop(); i++ {
+				if i%(1<<20) == 1<<20-1 {
+					prepare() // cookies have become two minutes old
 				}
-				if i%50 == 0 {
-					q.Received = q.Received.Add(time.Microsecond)
-				}
-				q.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, byte(i >> 16), 2, 1}), 53)
+				q.Received = q.Received.Add(bc.step)
+				q.Client = clients[i%200]
 				g.Admit(q)
-				g.Cookie(q, option)
-				dst = g.AppendCookie(dst[:0], q, option)
+				g.Cookie(q, options[i%200])
+				dst = g.AppendCookie(dst[:0], q, options[i%200])
 				g.Limit(q)
 			}
 		})

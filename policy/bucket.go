@@ -15,11 +15,15 @@ type allowance struct {
 }
 
 // maxFirst and maxBatch bound what a bucket holds that its limiter does not
-// see: sixteen make the limiter's share of a query's cost small (45 ns / 16), more would gain
-// nothing. Both must fit a word's credit together with a lease.
+// see: thirty-two make the limiter's share of a query's cost small (45 ns / 32),
+// more would gain nothing. Both must fit a word's credit together with a lease.
 const (
-	maxFirst = 16
-	maxBatch = 32
+	maxFirst = 32
+	maxBatch = 64
+
+	// maxTrials is how many payments a bucket that pays for others makes before
+	// its limiter is made: as many as a word counts, and the one that made the bucket.
+	maxTrials = trialMask + 1
 )
 
 // perSecond is the allowance of n a second with bursts of that many: what was
@@ -37,6 +41,22 @@ func burstOf(n, burst int) allowance {
 
 // on tells whether there is a limit at all.
 func (a *allowance) on() bool { return a.limit > 0 }
+
+// onTrial tells whether a bucket with word w may pay for one more before its
+// limiter is made: making it and charging it costs 130 ns, and most are
+// forgotten before they paid for more than a few. The first payment made the bucket.
+func (a *allowance) onTrial(w uint64) bool {
+	return w&liveFlag == 0 && trials(w) < min(a.first-1, trialMask)
+}
+
+// ahead is how many tokens to take at once: up to want of what a limiter holds
+// above one half; one when that is less than least.
+func (a *allowance) ahead(tokens float64, least, want int) int {
+	if spare := int(tokens) - (a.burst+1)/2; spare >= least {
+		return min(want, spare)
+	}
+	return 1
+}
 
 // absent is what a table says of a key that it does not know.
 const absent = -1
@@ -65,7 +85,7 @@ func (t *table) draw(s *slot, a *allowance, now time.Time, n int) int {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	got := t.take(s, a, now, n+a.batch)
+	got := t.take(s, a, now, n, n+a.batch)
 	if got <= 1 {
 		return got
 	}
@@ -82,21 +102,20 @@ func (t *table) offer(s *slot, a *allowance, now time.Time, most int) int {
 		return absent
 	case t.shut(s, now):
 		return 0
+	case a.onTrial(s.word):
+		return 1
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.look(); s.way < 0 {
 		return absent
 	}
-	want := min(int(heat(s.word))+1, most)
-	switch _, _, tokens := t.limiter(s, a, now); {
-	case tokens < 1:
+	want := min(2*int(heat(s.word))+1, most)
+	_, _, tokens := t.limiter(s, a, now)
+	if tokens < 1 {
 		return 0
-	case tokens < float64(a.burst)/2+float64(want):
-		return 1
-	default:
-		return want
 	}
+	return a.ahead(tokens, 1, want)
 }
 
 // pay takes n from the limiter of s, puts all but one into its credit, and
@@ -107,6 +126,10 @@ func (t *table) pay(s *slot, a *allowance, now time.Time, n int) bool {
 	defer s.mu.Unlock()
 	if s.look(); s.way < 0 {
 		t.insert(s, 0)
+		return true
+	}
+	if n == 1 && a.onTrial(s.word) {
+		s.change(s.way, func(w uint64) uint64 { return warmer(w) + 1<<trialShift })
 		return true
 	}
 	if l, at, _ := t.limiter(s, a, now); !l.AllowN(at, n) {
@@ -136,10 +159,10 @@ func (t *table) refund(s *slot, n int) {
 	}
 }
 
-// take asks the limiter of s for want tokens, for one when it is less than half
-// full, and returns how many it gave, or absent when the key has lost its way
-// meanwhile. The caller holds s.mu.
-func (t *table) take(s *slot, a *allowance, now time.Time, want int) int {
+// take asks the limiter of s for least to want tokens, for one when it is about
+// half full, and returns how many it gave, or absent when the key has lost its
+// way meanwhile. The caller holds s.mu.
+func (t *table) take(s *slot, a *allowance, now time.Time, least, want int) int {
 	if s.look(); s.way < 0 {
 		return absent
 	}
@@ -147,14 +170,12 @@ func (t *table) take(s *slot, a *allowance, now time.Time, want int) int {
 	if tokens < 1 {
 		return 0
 	}
-	if tokens < float64(a.burst)/2+float64(want) {
-		want = 1
-	}
-	if !l.AllowN(at, want) {
+	n := a.ahead(tokens, least, want)
+	if !l.AllowN(at, n) {
 		return 0
 	}
 	s.change(s.way, func(w uint64) uint64 { return warmer(w) &^ shutFlag })
-	return want
+	return n
 }
 
 // limiter is the limiter of s, what time it is for it and what it then holds.

@@ -2,4 +2,4 @@
 
 package policy
 
-const raceEnabled = false
+const slower = 1

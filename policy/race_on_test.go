@@ -2,5 +2,6 @@
 
 package policy
 
-// raceEnabled: the race detector makes the long tests ten times longer.
-const raceEnabled = true
+// slower is by how much long tests are made shorter: the race detector makes
+// them ten times longer.
+const slower = 10

@@ -87,8 +87,7 @@ type responses struct {
 	cfg     Responses
 	keys    keyring
 	table   *table
-	plans   [classAll][]account
-	leases  [classAll]int
+	plans   [classAll]plan
 	lengths [families][levels]uint8
 }
 
@@ -113,14 +112,18 @@ func newResponses(cfg Responses, epoch time.Time) *responses {
 		r.lengths[f] = [levels]uint8{clientLength[f], uint8(length), uint8(length) - widen[f]}
 	}
 	for c := range r.plans {
-		r.plans[c], r.leases[c] = plan(cfg, class(c))
+		r.plans[c] = newPlan(cfg, class(c))
 	}
 	return r
 }
 
-// plan lists the accounts of a class in the order in which they are charged,
-// and how many answers the first of them may pay for at once.
-func plan(cfg Responses, c class) (accounts []account, lease int) {
+// plan lists the accounts of a class in the order in which they are charged.
+type plan struct {
+	accounts []account
+	lease    int // how many answers the first account may pay for at once; 0: it is shared with other classes, and may not
+}
+
+func newPlan(cfg Responses, c class) (p plan) {
 	rate, named := cfg.Rate, true
 	if c == classError && cfg.Errors > 0 {
 		rate, named = cfg.Errors, false
@@ -132,20 +135,21 @@ func plan(cfg Responses, c class) (accounts []account, lease int) {
 			{classAll, l, false, perSecond(cfg.All * factor)},
 		} {
 			if a.allowance.on() {
-				accounts = append(accounts, a)
+				p.accounts = append(p.accounts, a)
 			}
 		}
 		factor *= growth
 	}
-	lease = maxHeat
-	for i := range accounts {
-		if i == 0 {
-			accounts[i].allowance.first = 1 // it pays for the first answer when its limiter is made
-			continue
-		}
-		lease = min(lease, accounts[i].allowance.first)
+	if len(p.accounts) == 0 || p.accounts[0].class == classAll {
+		return p
 	}
-	return accounts, lease
+	own := &p.accounts[0].allowance
+	own.first = min(own.first, maxTrials)
+	p.lease = maxFirst
+	for _, a := range p.accounts[1:] {
+		p.lease = min(p.lease, a.allowance.first)
+	}
+	return p
 }
 
 // classify says which account an answer belongs to; false when nothing is sent.
@@ -171,48 +175,50 @@ func classify(k query.Kind) (class, bool) {
 // not exist can't refuse; it is made when all have agreed, so that answers that
 // are not sent push nothing out of the table.
 func (r *responses) charge(c client, cl class, base []byte, now time.Time) *account {
-	accounts := r.plans[cl]
-	if len(accounts) == 0 {
-		return nil
+	p := &r.plans[cl]
+	if p.lease == 0 {
+		_, refused := r.chargeAll(c, p.accounts, 0, now, 1)
+		return refused
 	}
-	name := uint64(0)
-	if accounts[0].named {
+	first, name := &p.accounts[0], uint64(0)
+	if first.named {
 		name = r.keys.name(base)
 	}
 	var own slot
-	r.find(&own, c, &accounts[0], name)
+	r.find(&own, c, first, name)
 	if own.spend(1) {
 		return nil
 	}
-	n := r.table.offer(&own, &accounts[0].allowance, now, r.leases[cl])
+	n := r.table.offer(&own, &first.allowance, now, p.lease)
 	if n == 0 {
-		return &accounts[0]
+		return first
 	}
-	n = max(n, 1) // absent: it is made full
-	n, refused := r.chargeOthers(c, accounts, name, now, n)
-	if refused == nil && !r.table.pay(&own, &accounts[0].allowance, now, n) {
-		return &accounts[0]
+	n = max(n, 1) // absent: it will be made, and full
+	n, refused := r.chargeAll(c, p.accounts[1:], name, now, n)
+	if refused == nil && !r.table.pay(&own, &first.allowance, now, n) {
+		return first
 	}
 	return refused
 }
 
-// chargeOthers charges all accounts but the first for n answers, or for one
-// when one of them has little left, and returns for how many.
-func (r *responses) chargeOthers(c client, accounts []account, name uint64, now time.Time, n int) (int, *account) {
+// chargeAll charges accounts for n answers, or for one when one of them has
+// little left, and returns for how many.
+func (r *responses) chargeAll(c client, accounts []account, name uint64, now time.Time, n int) (int, *account) {
 	var slots [maxAccounts]slot
 	var got [maxAccounts]int
-	paid, i := n, 1
-	for ; i < len(accounts); i++ {
-		r.find(&slots[i], c, &accounts[i], name)
-		switch got[i] = r.table.draw(&slots[i], &accounts[i].allowance, now, paid); {
+	paid := n
+	for i := range accounts {
+		a := &accounts[i]
+		r.find(&slots[i], c, a, name)
+		switch got[i] = r.table.draw(&slots[i], &a.allowance, now, paid); {
 		case got[i] == 0:
-			r.giveBack(slots[1:i], got[1:i], n)
-			return 0, &accounts[i]
+			r.giveBack(slots[:i], got[:i], n)
+			return 0, a
 		case got[i] > 0:
 			paid = got[i]
 		}
 	}
-	for i := 1; i < len(accounts); i++ {
+	for i := range accounts {
 		if got[i] == absent {
 			r.table.create(&slots[i], uint64(accounts[i].allowance.first-paid))
 		} else if got[i] > paid {

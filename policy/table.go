@@ -73,13 +73,15 @@ type bucket struct {
 	shut    atomic.Int64 // when the next token is there; meaningful when the word says shut
 }
 
-// A word, from its lowest bit: 4 bits heat, the two flags, 2 unused, 8 bits
+// A word, from its lowest bit: 4 bits heat, the two flags, 2 bits trials, 8 bits
 // credit, 48 bits fingerprint. Zero is an empty way.
 const (
 	heatMask    = 0xf
 	maxHeat     = heatMask
 	liveFlag    = 1 << 4 // the limiter belongs to this key
 	shutFlag    = 1 << 5 // the limiter refused: look at bucket.shut first
+	trialShift  = 6      // payments before the limiter is made
+	trialMask   = 3
 	creditShift = 8
 	creditMask  = 0xff
 	tagShift    = 16
@@ -87,6 +89,8 @@ const (
 
 func heat(w uint64) uint64   { return w & heatMask }
 func credit(w uint64) uint64 { return w >> creditShift & creditMask }
+
+func trials(w uint64) int { return int(w >> trialShift & trialMask) }
 
 func warmer(w uint64) uint64 {
 	if heat(w) < maxHeat {

@@ -24,7 +24,7 @@ func TestASetIsOneCacheLine(t *testing.T) {
 // it, and whoever stays below the rate is never refused.
 func TestATableGivesWhatALimiterGives(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
-	for round := range 300 {
+	for round := range 300 / slower {
 		perSec := 1 + r.IntN(500)
 		a := burstOf(perSec, 1+r.IntN(500))
 		tab, h, now := newTable(7, start), r.Uint64(), start
