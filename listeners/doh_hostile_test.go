@@ -21,9 +21,9 @@ import (
 func hostileConfig() Config {
 	cfg := webConfig()
 	cfg.DoH, cfg.DoQ = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}
-	cfg.Timeouts.Handshake = time.Second // also of the test's own clients
-	cfg.Timeouts.Message = 400 * time.Millisecond
-	cfg.Timeouts.Idle = 500 * time.Millisecond
+	cfg.Timeouts.Handshake = 3 * time.Second // also of the test's own clients, on a busy machine
+	cfg.Timeouts.Message = time.Second
+	cfg.Timeouts.Idle = time.Second
 	return cfg
 }
 
@@ -31,6 +31,7 @@ func TestDoHSlowBodyIsCutOff(t *testing.T) {
 	s := start(t, hostileConfig(), cacheable)
 	for _, version := range webVersions {
 		t.Run(version, func(t *testing.T) {
+			t.Parallel()
 			body, fill := io.Pipe()
 			defer fill.Close()
 			go fill.Write(plainQuery[:5])
@@ -50,14 +51,17 @@ func TestDoHClosesWhatStalls(t *testing.T) {
 	s := start(t, hostileConfig(), cacheable)
 	addr := s.addrOf(t, "doh")
 	t.Run("handshake not begun", func(t *testing.T) {
+		t.Parallel()
 		expectClosed(t, dial(t, "tcp", addr))
 	})
 	t.Run("half a ClientHello", func(t *testing.T) {
+		t.Parallel()
 		c := dial(t, "tcp", addr)
 		c.Write(clientHello(t)[:60])
 		expectClosed(t, c)
 	})
 	t.Run("garbage", func(t *testing.T) {
+		t.Parallel()
 		c := dial(t, "tcp", addr)
 		c.Write(bytes.Repeat([]byte("garbage"), 100))
 		expectClosed(t, c)
@@ -68,23 +72,27 @@ func TestDoHClosesWhatStalls(t *testing.T) {
 		"HTTP/1.1 half body":   "POST /dns-query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/dns-message\r\nContent-Length: 29\r\n\r\nabc",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := dialTLS(t, addr, "http/1.1")
 			io.WriteString(c, data)
 			expectClosed(t, c)
 		})
 	}
 	t.Run("HTTP/2 preface alone", func(t *testing.T) {
+		t.Parallel()
 		c := dialTLS(t, addr, "h2")
 		io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
 		expectClosed(t, c)
 	})
 	t.Run("HTTP/2 header that goes on", func(t *testing.T) {
+		t.Parallel()
 		c := dialTLS(t, addr, "h2")
 		io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"+
 			"\x00\x00\x01\x01\x00\x00\x00\x00\x01\x82") // HEADERS without END_HEADERS
 		expectClosed(t, c)
 	})
 	t.Run("HTTP/3 stream without a header", func(t *testing.T) {
+		t.Parallel()
 		c := dialQUIC(t, s.addrOf(t, "doh3"), clientTLS(http3.NextProtoH3), nil)
 		stream := openStream(t, c, []byte{1, 40, 0})
 		if _, err := io.ReadAll(stream); err == nil {
@@ -92,6 +100,7 @@ func TestDoHClosesWhatStalls(t *testing.T) {
 		}
 	})
 	t.Run("HTTP/3 connection without streams", func(t *testing.T) {
+		t.Parallel()
 		c := dialQUIC(t, s.addrOf(t, "doh3"), clientTLS(http3.NextProtoH3), &quic.Config{KeepAlivePeriod: 20 * time.Millisecond})
 		select {
 		case <-c.Context().Done():
@@ -208,7 +217,7 @@ func abandonStreams(t *testing.T, addr, alpn string) {
 			t.Fatal(err)
 		}
 		for range maxStreams {
-			openStream(t, c, []byte{0, 40, 0})
+			openStream(t, c, []byte{1, 40, 0}) // the beginning of a DoQ message as well as of an HTTP/3 header
 		}
 	}
 }

@@ -17,7 +17,9 @@ func TestDoHAnswersOverEveryVersion(t *testing.T) {
 	cfg.DoH = []string{"127.0.0.1:0"}
 	s := start(t, cfg, resolverFunc(func(dst []byte, q *query.Query) []byte {
 		out := cacheable(dst, q)
-		seen <- *q
+		arrived := *q
+		arrived.Message = bytes.Clone(q.Message)
+		seen <- arrived
 		return out
 	}))
 	for _, version := range webVersions {

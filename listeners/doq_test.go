@@ -197,14 +197,14 @@ func expectReset(t *testing.T, name string, err error, code quic.StreamErrorCode
 // A stalled stream ends at its deadline, whatever it promised; others go on.
 func TestDoQStalledStreamIsReset(t *testing.T) {
 	c := dialDoQ(t, start(t, hostileConfig(), mirror))
-	for name, data := range map[string][]byte{
-		"half a length":              {0},
-		"64 KiB promised, one byte":  {0xff, 0xff, 0},
-		"64 KiB promised, some came": append([]byte{0xff, 0xff}, make([]byte, 9000)...),
-	} {
-		stalled := openStream(t, c, data)
-		expectDoQAnswer(t, c, testMessage(0, 40))
-		_, err := io.ReadAll(stalled)
+	stalled := map[string]*quic.Stream{
+		"half a length":              openStream(t, c, []byte{0}),
+		"64 KiB promised, one byte":  openStream(t, c, []byte{0xff, 0xff, 0}),
+		"64 KiB promised, some came": openStream(t, c, append([]byte{0xff, 0xff}, make([]byte, 9000)...)),
+	}
+	expectDoQAnswer(t, c, testMessage(0, 40))
+	for name, s := range stalled {
+		_, err := io.ReadAll(s)
 		expectReset(t, name, err, doqUnspecifiedError)
 	}
 }

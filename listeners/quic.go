@@ -75,9 +75,12 @@ func newQUIC(socket *net.UDPConn, cfg *Config, p quicProtocol) *quicListener {
 }
 
 func (l *quicListener) quicConfig() *quic.Config {
+	t := l.cfg.Timeouts
 	return &quic.Config{
-		HandshakeIdleTimeout:           l.cfg.Timeouts.Handshake / 2, // the whole handshake may take twice this time
-		MaxIdleTimeout:                 l.cfg.Timeouts.Idle,
+		HandshakeIdleTimeout: t.Handshake / 2, // the whole handshake may take twice this time
+		// For clients that have vanished. A stalled stream must get its answer
+		// before, and idle ones a goodbye from quicWork.
+		MaxIdleTimeout:                 t.Idle + t.Message + t.Write,
 		MaxIncomingStreams:             maxStreams,
 		MaxIncomingUniStreams:          l.quicProtocol.unidirectional,
 		InitialStreamReceiveWindow:     streamWindow,
