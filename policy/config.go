@@ -167,7 +167,7 @@ func (c *Config) validate() error {
 	}
 	for i, s := range c.Cookies.Secrets {
 		if _, err := parseSecret(s); err != nil {
-			errs = append(errs, &Error{fmt.Sprintf("cookies.secret %d", i+1), err.Error()})
+			errs = append(errs, &Error{"cookies.secret", fmt.Sprintf("secret %d of %d: %v", i+1, len(c.Cookies.Secrets), err)})
 		}
 	}
 	for _, list := range []struct {
@@ -188,7 +188,7 @@ func (c *Config) validate() error {
 func parseSecret(s string) (secret, error) {
 	b, err := hex.DecodeString(s)
 	if err != nil || len(b) != secretBytes {
-		return secret{}, fmt.Errorf("%d characters: expected %d hex digits, as from: openssl rand -hex %d", len(s), 2*secretBytes, secretBytes)
+		return secret{}, fmt.Errorf("%d characters, expected %d hex digits, as from: openssl rand -hex %d", len(s), 2*secretBytes, secretBytes)
 	}
 	return secretOf(b), nil
 }

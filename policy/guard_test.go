@@ -144,7 +144,7 @@ responses.ipv4prefix: 33: expected 8 to 32
 responses.ipv6prefix: 65: expected 32 to 64
 responses.table: -1: expected 1 to 100000000
 connections.age: -1s: expected no negative duration
-cookies.secret 2: 6 characters: expected 32 hex digits, as from: openssl rand -hex 16
+cookies.secret: secret 2 of 2: 6 characters, expected 32 hex digits, as from: openssl rand -hex 16
 allow: an invalid prefix: expected an address with a length, such as 192.0.2.0/24`
 	if err.Error() != want {
 		t.Errorf("got:\n%v\nwant:\n%s", err, want)
@@ -196,6 +196,37 @@ func TestNothingIsLimitedWithoutSettings(t *testing.T) {
 		if a, d, l := g.Admit(q), g.Cookie(q, nil), g.Limit(q); a != Admitted || d != NoDemand || l != Send {
 			t.Fatalf("%s, %s, %s", a, d, l)
 		}
+	}
+}
+
+// TestAClientWithoutAnAddressIsAClient: nothing panics when a listener could
+// not tell who asks; all of those are one client.
+func TestAClientWithoutAnAddressIsAClient(t *testing.T) {
+	cfg := everyAccount()
+	cfg.Connections = ConnectionLimits{PerClient: 1, Handshakes: 1}
+	g := newGuard(t, cfg)
+	sent := 0
+	for range 100 {
+		q := ask("192.0.2.1", start)
+		q.Client = netip.AddrPort{}
+		option := []byte("client56")
+		if g.Admit(q) != Admitted {
+			t.Fatal("not admitted")
+		}
+		g.Cookie(q, option)
+		if answer := g.AppendCookie(nil, q, option); len(answer) != CookieOptionBytes {
+			t.Fatalf("cookie option %x", answer)
+		}
+		if g.Limit(q) == Send {
+			sent++
+		}
+	}
+	if sent != 50 {
+		t.Errorf("%d of 100 sent, want 50", sent)
+	}
+	cs := g.Connections()
+	if cs.Open(start, netip.Addr{}, nil) == nil || cs.Open(start, netip.Addr{}, nil) != nil || !cs.Handshake(start, netip.Addr{}) {
+		t.Error("connections of nobody are not those of one client")
 	}
 }
 
