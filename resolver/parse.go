@@ -81,6 +81,9 @@ func (r *request) parse(q *query.Query) (kind query.Kind, silent bool) {
 	wellFormed := qdcount == 0 || qdcount == 1 && r.parseQuestion(q)
 	wellFormed = wellFormed && r.parseRecords(q)
 	r.bare = wellFormed && qdcount == 0
+	if wellFormed && r.edns.keepalive && q.Transport == query.DoQ {
+		return query.KindNone, true // fatal to the connection (RFC 9250 §5.5.2)
+	}
 	switch {
 	case wellFormed && r.edns.version > 0:
 		return query.KindBadVers, false

@@ -89,6 +89,9 @@ func (ref *reference) resolve(q *query.Query) expectation {
 	if m.silent {
 		return e
 	}
+	if q.Transport == query.DoQ && !m.malformed && m.opt != nil && m.opt.version == 0 && slices.Contains(m.opt.options, 11) {
+		return e // RFC 9250 §5.5.2: fatal to the connection
+	}
 
 	answer := &dns.Msg{}
 	e.msg = answer
