@@ -22,7 +22,8 @@ const (
 	maxBatch = 64
 
 	// maxTrials is how many payments a bucket that pays for others makes before
-	// its limiter is made: as many as a word counts, and the one that made the bucket.
+	// its limiter is made: as many as a word counts, and the one that made the
+	// bucket.
 	maxTrials = trialMask + 1
 )
 
@@ -44,7 +45,8 @@ func (a *allowance) on() bool { return a.limit > 0 }
 
 // onTrial tells whether a bucket with word w may pay for one more before its
 // limiter is made: making it and charging it costs 130 ns, and most are
-// forgotten before they paid for more than a few. The first payment made the bucket.
+// forgotten before they paid for more than a few. The first payment made the
+// bucket.
 func (a *allowance) onTrial(w uint64) bool {
 	return w&liveFlag == 0 && trials(w) < min(a.first-1, trialMask)
 }
@@ -227,7 +229,8 @@ func (t *table) shut(s *slot, now time.Time) bool {
 	return true
 }
 
-// deposit adds n to the credit of way i, as far as it holds it. The caller holds s.mu.
+// deposit adds n to the credit of way i, as far as it holds it. The caller holds
+// s.mu.
 func (s *set) deposit(i, n int) {
 	s.change(i, func(w uint64) uint64 {
 		return w + min(uint64(n), creditMask-credit(w))<<creditShift

@@ -104,7 +104,7 @@ func (cs *Connections) reload(limits ConnectionLimits, a access) {
 // has too many already.
 //
 // Evict is called at most once, when the connection has to make room for
-// another: it shall close the connection and must neither wait nor call back.
+// another: it shall close the connection, and must neither be nil nor wait nor call back.
 // The connection is then no longer counted; closing it all the same is legal.
 func (cs *Connections) Open(now time.Time, addr netip.Addr, evict func()) *Connection {
 	r := cs.rules.Load()

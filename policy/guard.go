@@ -1,7 +1,7 @@
 // Package policy decides whether a query is answered, and how much a client
-// gets: access lists, request limits, DNS cookies (RFC 7873, RFC 9018), response-rate
-// limits and the accounts of connections. It opens no socket and has no clock:
-// the time is that of the query, or an argument.
+// gets: access lists, request limits, DNS cookies (RFC 7873, RFC 9018),
+// response-rate limits and the accounts of connections. It opens no socket and
+// has no clock: the time is that of the query, or an argument.
 //
 //	query → Admit → Cookie, Demand → (resolver) → Limit → answer
 //	connection → Connections.Open, Touch, Close

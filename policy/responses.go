@@ -12,9 +12,10 @@ import (
 // An answer is charged to an account for its class and one for everything, and
 // to both at three sizes of network: the client, its prefix, and the network
 // around that. A wider network is given growth times as much as the one inside
-// it. The narrowest account is asked first, and an answer that one of them refuses is not
-// charged to those after it: a single host uses up its own allowance and never
-// its network's, while a flood that is spread over a network meets the network's.
+// it. The narrowest account is asked first, and an answer that one of them
+// refuses is not charged to those after it: a single host uses up its own
+// allowance and never its network's, while a flood that is spread over a network
+// meets the network's.
 //
 // An account is never kept for the name that was asked (below a parked domain
 // every name exists, so a flood would just use another name for every query) and

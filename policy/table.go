@@ -16,19 +16,20 @@ import (
 // holds a fingerprint of its key, how warm it is, and its credit; the seven words
 // and the lock fill one cache line.
 //
-// Forgetting. A key that is new to a full set takes the place of the coldest
-// of the seven: each use warms a way up to maxHeat, each newcomer cools the
-// ways that it passes over. One insertion looks at fourteen words at most, however
-// full the table is and whatever is thrown at it. A bucket that is used once
-// for every seven newcomers of its set stays; what is forgotten is a bucket that
-// was hardly used, and a forgotten bucket is a full one: forgetting never limits anybody.
+// Forgetting. A key that is new to a full set takes the place of the coldest of
+// the seven: each use warms a way up to maxHeat, each newcomer cools the ways
+// that it passes over. One insertion looks at fourteen words at most, however
+// full the table is and whatever is thrown at it. A bucket that is used once for
+// every seven newcomers of its set stays; what is forgotten is a bucket that was
+// hardly used, and a forgotten bucket is a full one: forgetting never limits
+// anybody.
 //
 // Credit. AllowN of a rate.Limiter costs 45 ns on the machine this was written
 // on, five of them its mutex and the rest its arithmetic on times and floats. A
-// query has up to seven accounts and a budget of 120 ns for all of policy. So a bucket with
-// more than half of its tokens left takes several from its limiter at once
-// and spends them one by one with a compare-and-swap on the word. Tokens are
-// always taken before they are spent: nobody is ever given more than the
+// query has up to seven accounts and a budget of 120 ns for all of policy. So a
+// bucket with more than half of its tokens left takes several from its limiter
+// at once and spends them one by one with a compare-and-swap on the word. Tokens
+// are always taken before they are spent: nobody is ever given more than the
 // limiter allowed. With less than half left, a bucket takes one at a time.
 //
 // Time. Workers read the clock at different moments, and a rate.Limiter that is
