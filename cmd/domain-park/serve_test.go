@@ -87,7 +87,7 @@ func TestOlderFlagsChooseOneTransport(t *testing.T) {
 func TestSecondSignalStopsAtOnce(t *testing.T) {
 	file := write(t, t.TempDir(), "s.yaml", `
 nameservers: [{name: ns1.park.example}]
-listen: {udp: [], tcp: ["127.0.0.1:0"]}
+listen: {udp: [], tcp: ["127.0.0.1:0"], dot: [], doh: [], doq: []}
 policy: {timeouts: {message: 1m, idle: 1h, shutdown: 10m}}
 `)
 	r := start(t, "--config", file)
