@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"domainpark/query"
+
 	"github.com/miekg/dns"
 )
 
@@ -14,6 +16,10 @@ const basePlaceholder = 0x01
 // farthestPointer is how far into wire a name may lie that others point to: an
 // offset has 14 bits, and a question of up to 271 bytes comes in front.
 const farthestPointer = 1<<14 - 1 - 512
+
+// maxRecordsBytes is what is left of the longest message by header, question
+// and OPT with every option, rounded down.
+const maxRecordsBytes = 64000
 
 // builder compiles resource records into records.
 type builder struct {
@@ -86,6 +92,23 @@ func (b *builder) counted(count *uint16, h *dns.RR_Header) {
 	if count != &b.ar {
 		b.core = len(b.wire)
 	}
+}
+
+// largest is how long the records can become in a message.
+func (r *records) largest() int {
+	n := len(r.wire)
+	for i := range r.templates {
+		n += len(r.templates[i].head) + 2
+		for _, p := range r.templates[i].parts {
+			// A name's text has up to four bytes for each of its own, and
+			// a character-string a length byte for each 255.
+			n += len(p.bytes) + len(p.bytes)/255 + 2
+			if p.kind == partName || p.kind == partText {
+				n += 4*query.MaxNameBytes + 5
+			}
+		}
+	}
+	return n
 }
 
 // endSet notes that a set of the additional section is complete.

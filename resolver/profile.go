@@ -281,7 +281,11 @@ func (r *profileReader) compile() *profile {
 	p := &profile{}
 	for _, s := range r.sets {
 		b := &builder{}
-		if err := r.build(b, s); err != nil {
+		err := r.build(b, s)
+		if err == nil && b.largest() > maxRecordsBytes {
+			err = fmt.Errorf("the %s records of this owner take up to %d bytes; more than %d do not fit into a message", dns.Type(s.rrtype), b.largest(), maxRecordsBytes)
+		}
+		if err != nil {
 			r.fail(s.line, 0, "%s", err)
 			continue
 		}
