@@ -10,11 +10,6 @@ import (
 	"domainpark/query"
 )
 
-// maxStreams is how many queries one connection may have in flight over HTTP/2,
-// HTTP/3 and DoQ: what browsers and resolvers are known to cope with, and
-// RFC 9113 §6.5.2's advice not to go below.
-const maxStreams = 100
-
 var errNoTLS = errors.New("encrypted transport without a TLS configuration")
 
 // bindDoH binds DNS over HTTPS (RFC 8484): HTTP/1.1 and HTTP/2 on TCP, and
@@ -49,19 +44,19 @@ func altSvc(udp *net.UDPConn) []string {
 
 func newDoH(socket net.Listener, cfg *Config, handler http.Handler) *httpListener {
 	server := newHTTPServer(cfg, handler)
-	server.TLSConfig = withHTTP(cfg.TLS)
+	server.TLSConfig = charged(withHTTP(cfg.TLS), cfg.connections())
 	server.Protocols = new(http.Protocols)
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetHTTP2(true)
 	server.HTTP2 = &http.HTTP2Config{
-		MaxConcurrentStreams: maxStreams,
+		MaxConcurrentStreams: cfg.streams(),
 		// The largest body fits a stream, and twice that a connection: ordinary
 		// queries are a thousandth of it.
 		MaxReceiveBufferPerStream:     maxMessageBytes + 1,
 		MaxReceiveBufferPerConnection: 2 * (maxMessageBytes + 1),
 		WriteByteTimeout:              cfg.Timeouts.Write,
 	}
-	return &httpListener{newTLSSocket(socket, server.TLSConfig, cfg), server, cfg.Timeouts.Shutdown}
+	return &httpListener{newTLSSocket(accountedSocket{socket, cfg.connections()}, server.TLSConfig, cfg), server, cfg.Timeouts.Shutdown}
 }
 
 // openBoth binds addr for TCP and UDP. Port 0 stands for one that is free in

@@ -36,6 +36,7 @@ var (
 
 // ServeHTTP implements http.Handler.
 func (h *dohHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	touch(w, r)
 	header := w.Header()
 	header["Strict-Transport-Security"] = hsts
 	header["X-Content-Type-Options"] = noSniff

@@ -48,7 +48,9 @@ func withProtocols(given *tls.Config, protos func(*tls.Config) []string) *tls.Co
 			if own == nil || err != nil {
 				return nil, err
 			}
-			return withProtocols(own, protos), nil
+			own = withProtocols(own, protos)
+			own.DynamicRecordSizingDisabled = c.DynamicRecordSizingDisabled
+			return own, nil
 		}
 	}
 	return c

@@ -3,7 +3,6 @@ package listeners
 import (
 	"errors"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"time"
@@ -137,7 +136,8 @@ func (c *doqConn) answer(s *quic.Stream, x *exchange, err error) error {
 	if err := c.awaitHandshake(message); err != nil {
 		return err
 	}
-	q.Message, q.Client, q.Transport, q.Received = message, c.client(), query.DoQ, time.Now()
+	// A QUIC client may move: its address is the one it has now.
+	q.Message, q.Client, q.Transport, q.Received = message, remote(c.conn), query.DoQ, time.Now()
 	x.out, err = appendFrame(x.out[:0], c.resolver, q)
 	if err != nil && q.Verdict == query.Silent {
 		return errNoQuery
@@ -167,16 +167,6 @@ func (c *doqConn) awaitHandshake(message []byte) error {
 	case <-c.conn.Context().Done():
 		return c.conn.Context().Err()
 	}
-}
-
-// client is where the connection comes from now: a QUIC client may move.
-func (c *doqConn) client() netip.AddrPort {
-	udp, ok := c.conn.RemoteAddr().(*net.UDPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	a := udp.AddrPort()
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
 // resetCode is the code that a stream without an answer is reset with (RFC 9250

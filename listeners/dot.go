@@ -16,7 +16,7 @@ func bindDoT(hostport string, cfg *Config, r Resolver) ([]listener, error) {
 	if cfg.TLS == nil {
 		return nil, errNoTLS
 	}
-	config := dotConfig(cfg.TLS)
+	config := charged(dotConfig(cfg.TLS), cfg.connections())
 	return bindEach(hostport, func(addr netip.AddrPort) (listener, error) {
 		ln, err := openTCPSocket(addr)
 		if err != nil {

@@ -30,10 +30,11 @@ func bindHTTP(hostport string, cfg *Config, _ Resolver) ([]listener, error) {
 		return nil, errors.New("plain HTTP is for ACME alone, and there is no ACME; hint: set tls.acme.hosts, or listen.http: []")
 	}
 	return bindEach(hostport, func(addr netip.AddrPort) (listener, error) {
-		socket, err := openTCPSocket(addr)
+		tcp, err := openTCPSocket(addr)
 		if err != nil {
 			return nil, err
 		}
+		socket := accountedSocket{tcp, cfg.connections()}
 		server := newHTTPServer(cfg, cfg.HTTPHandler)
 		server.Protocols = new(http.Protocols)
 		server.Protocols.SetHTTP1(true)
@@ -52,6 +53,8 @@ func newHTTPServer(cfg *Config, handler http.Handler) *http.Server {
 		ReadTimeout:       t.Message,
 		WriteTimeout:      t.Message + t.Write, // begins when the header has been read, before the body
 		IdleTimeout:       t.Idle,
+		ConnState:         watch(t.Idle),
+		ConnContext:       withAccount,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(httpLog{cfg.Log, new(throttle)}, "", 0),
 	}

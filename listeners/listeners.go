@@ -54,6 +54,9 @@ type Config struct {
 	// /dns-query. Nil: they get 404.
 	Page http.Handler
 
+	// Connections limits connections. Nil: there are no limits.
+	Connections Connections
+
 	Workers  int // UDP workers for each address; 0: one a CPU
 	Timeouts Timeouts
 

@@ -81,7 +81,7 @@ func (l *quicListener) quicConfig() *quic.Config {
 		// For clients that have vanished. A stalled stream must get its answer
 		// before, and idle ones a goodbye from quicWork.
 		MaxIdleTimeout:                 t.Idle + t.Message + t.Write,
-		MaxIncomingStreams:             maxStreams,
+		MaxIncomingStreams:             int64(l.cfg.streams()),
 		MaxIncomingUniStreams:          l.quicProtocol.unidirectional,
 		InitialStreamReceiveWindow:     streamWindow,
 		MaxStreamReceiveWindow:         streamWindow,

@@ -29,12 +29,13 @@ const (
 // stream is one connection. Its goroutine alone touches it, but for raw's read
 // deadline and its end, which are the server's too.
 type stream struct {
-	server *streams
-	raw    net.Conn
-	conn   net.Conn // raw, or TLS over it
-	client netip.AddrPort
-	number int
-	in     inbox
+	server  *streams
+	raw     net.Conn
+	conn    net.Conn // raw, or TLS over it
+	client  netip.AddrPort
+	number  int
+	account Connection
+	in      inbox
 
 	received  time.Time // when the latest bytes came
 	stuck     bool      // the client does not take what we write
@@ -50,14 +51,17 @@ type scratch struct {
 
 var scratches = sync.Pool{New: func() any { return &scratch{out: make([]byte, 0, 16<<10)} }}
 
-var errDrained = errors.New("server stops")
+var (
+	errDrained = errors.New("server stops")
+	errSpent   = errors.New("connection has had what it may") // queries, or time
+)
 
 // run serves the connection to its end.
 func (c *stream) run() {
 	defer c.server.finish(c)
 	c.idleBy = time.Now().Add(c.server.idle())
 	err := c.serve()
-	if err == errShort || err == errSilent || err == errDrained {
+	if err == errShort || err == errSilent || err == errDrained || err == errSpent {
 		c.linger()
 	}
 }
@@ -182,6 +186,10 @@ func (c *stream) answerFrom(message []byte) error {
 	var err error
 	for message != nil && err == nil {
 		q.Message = message
+		more := c.account.Touch(c.received)
+		if !more {
+			q.Idle = 0
+		}
 		if out, err = appendFrame(out, c.server.resolver, q); err != nil {
 			break
 		}
@@ -190,6 +198,10 @@ func (c *stream) answerFrom(message []byte) error {
 				return err
 			}
 			out = out[:0]
+		}
+		if !more {
+			err = errSpent
+			break
 		}
 		message, err = c.in.next()
 	}
@@ -217,6 +229,9 @@ func (c *stream) write(answers []byte) error {
 	c.stuck = err != nil
 	return err
 }
+
+// evict cuts the connection off, to make room for another one.
+func (c *stream) evict() { _ = c.raw.Close() }
 
 // close ends the connection. Under TLS that says so to the client, unless it
 // takes nothing any more: crypto/tls would wait five more seconds for it.

@@ -61,7 +61,7 @@ func TestStreamAnswersThatAreReadyLeaveInOneWrite(t *testing.T) {
 func TestStreamBuffersAreGivenBack(t *testing.T) {
 	client, server := net.Pipe()
 	s := newStreams(nil, query.TCP, &Config{Timeouts: Timeouts{}.withDefaults()}, mirror)
-	c := &stream{server: s, raw: server, conn: server, idleBy: time.Now().Add(patience)}
+	c := &stream{server: s, raw: server, conn: server, account: unlimited{}, idleBy: time.Now().Add(patience)}
 	go func() {
 		for _, n := range []int{20000, 12} {
 			_, _ = client.Write(framed(testMessage(1, n)))

@@ -33,6 +33,7 @@ type streams struct {
 	secure    func(net.Conn) *tls.Conn // puts TLS in front; nil: plain TCP
 	timeouts  Timeouts
 	resolver  Resolver
+	accounts  Connections
 	log       *slog.Logger
 	lines     throttle
 	serial    atomic.Uint32 // numbers connections, for Query.Worker
@@ -59,6 +60,7 @@ func newStreams(ln streamListener, t query.Transport, cfg *Config, r Resolver) *
 		transport: t,
 		timeouts:  cfg.Timeouts,
 		resolver:  r,
+		accounts:  cfg.connections(),
 		log:       cfg.Log,
 		open:      make(map[*stream]struct{}),
 	}
@@ -113,8 +115,7 @@ func (s *streams) complain(err error) {
 	}
 }
 
-// start registers a connection and serves it. Whether there is room for it is
-// decided here.
+// start registers a connection and serves it, or closes it at once.
 func (s *streams) start(raw net.Conn) {
 	c := &stream{
 		server: s,
@@ -122,6 +123,11 @@ func (s *streams) start(raw net.Conn) {
 		conn:   raw,
 		client: remote(raw),
 		number: int(s.serial.Add(1)),
+	}
+	c.account = s.accounts.Open(time.Now(), c.client.Addr(), c.evict)
+	if c.account == nil {
+		_ = raw.Close()
+		return
 	}
 	s.mu.Lock()
 	s.open[c] = struct{}{}
@@ -136,13 +142,14 @@ func (s *streams) start(raw net.Conn) {
 // finish closes a connection and forgets it.
 func (s *streams) finish(c *stream) {
 	c.close()
+	c.account.Close()
 	s.mu.Lock()
 	delete(s.open, c)
 	s.mu.Unlock()
 }
 
 // idle is how long a connection may now stay idle.
-func (s *streams) idle() time.Duration { return s.timeouts.Idle }
+func (s *streams) idle() time.Duration { return s.accounts.Idle() }
 
 // keepalive is what clients are told about idle (RFC 7828 §3.3.2). A server that
 // stops asks them to go, by a timeout of zero.
@@ -181,12 +188,12 @@ func (s *streams) wait() {
 	s.running.Wait()
 }
 
-// remote is the client's address, an IPv4 one never IPv6-mapped.
-func remote(c net.Conn) netip.AddrPort {
-	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
+// remote is the address of a TCP or QUIC client, an IPv4 one never IPv6-mapped.
+func remote(c interface{ RemoteAddr() net.Addr }) netip.AddrPort {
+	known, ok := c.RemoteAddr().(interface{ AddrPort() netip.AddrPort })
 	if !ok {
 		return netip.AddrPort{}
 	}
-	a := tcp.AddrPort()
+	a := known.AddrPort()
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }

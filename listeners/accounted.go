@@ -1,0 +1,114 @@
+package listeners
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// accountedSocket is a TCP socket for net/http. Its connections are accounted for
+// from the moment they are accepted until they are closed.
+type accountedSocket struct {
+	net.Listener
+	accounts Connections
+}
+
+// Accept implements net.Listener. It closes what there is no room for.
+func (s accountedSocket) Accept() (net.Conn, error) {
+	for {
+		raw, err := s.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		account := s.accounts.Open(time.Now(), remote(raw).Addr(), func() { _ = raw.Close() })
+		if account != nil {
+			return &accountedConn{Conn: raw, account: account, accounts: s.accounts}, nil
+		}
+		_ = raw.Close()
+	}
+}
+
+// accountedConn is a connection with an account.
+type accountedConn struct {
+	net.Conn
+	account  Connection
+	accounts Connections
+
+	mu   sync.Mutex
+	idle *time.Timer // closes it; nil as long as it was never in a hurry
+}
+
+// Close implements net.Conn.
+func (c *accountedConn) Close() error {
+	c.account.Close()
+	return c.Conn.Close()
+}
+
+// CloseWrite ends our side alone. net/http does so after an answer that it
+// sends before it has read the request.
+func (c *accountedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// accounted is the accountedConn below a connection that net/http has, which may
+// have TLS on top.
+func accounted(c net.Conn) *accountedConn {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	own, _ := c.(*accountedConn)
+	return own
+}
+
+// watch is http.Server.ConnState for a server whose idle time is longest. That
+// is all that net/http knows, so when less is left a connection that becomes
+// idle is closed from here. An HTTP/2 client that has a request on its way then
+// repeats it on another connection (RFC 9113 §8.7).
+func watch(longest time.Duration) func(net.Conn, http.ConnState) {
+	return func(c net.Conn, state http.ConnState) {
+		own := accounted(c)
+		if own == nil {
+			return
+		}
+		own.mu.Lock()
+		defer own.mu.Unlock()
+		if own.idle != nil {
+			own.idle.Stop()
+		}
+		if state != http.StateIdle {
+			return
+		}
+		if left := own.accounts.Idle(); left < longest {
+			own.idle = time.AfterFunc(left, func() { _ = c.Close() })
+		}
+	}
+}
+
+type accountKey struct{}
+
+// withAccount is for http.Server.ConnContext.
+func withAccount(ctx context.Context, c net.Conn) context.Context {
+	if own := accounted(c); own != nil {
+		return context.WithValue(ctx, accountKey{}, own.account)
+	}
+	return ctx
+}
+
+// ending makes net/http end the connection with this answer, after those of
+// other streams: Connection: close, which HTTP/2 says as GOAWAY.
+var ending = []string{"close"}
+
+// touch notes a request. The answer to the last one that the connection may
+// have says so.
+func touch(w http.ResponseWriter, r *http.Request) {
+	account, ok := r.Context().Value(accountKey{}).(Connection)
+	if ok && !account.Touch(time.Now()) {
+		w.Header()["Connection"] = ending
+	}
+}
