@@ -24,6 +24,8 @@ type Connections struct {
 	open     atomic.Int64
 	shards   [connectionShards]connectionShard
 	counts   connectionCounts
+
+	newcomers [newcomerSlots]newcomerSlot
 }
 
 const (
@@ -54,8 +56,8 @@ type connectionShard struct {
 }
 
 type connectionCounts struct {
-	opened, denied, crowded, evicted atomic.Uint64
-	passed, refused                  [handshakeKinds]atomic.Uint64
+	opened, denied, crowded, evicted, retried atomic.Uint64
+	passed, refused                           [handshakeKinds]atomic.Uint64
 }
 
 // Connection is one open connection.

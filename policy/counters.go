@@ -25,6 +25,7 @@ const (
 	nameOpenings   = "connection_openings_total"  // connections by whether they were let in
 	nameMadeRoom   = "connection_evictions_total" // idle connections closed to let another in
 	nameHandshakes = "handshakes_total"           // handshakes by kind and whether they were let through
+	nameRetries    = "handshake_retries_total"    // QUIC handshakes that were to prove their address first
 	nameUnlogged   = "unlogged_limited_total"     // limited by something that no log line will tell of
 )
 

@@ -80,6 +80,7 @@ func (cs *Connections) counters() []Counter {
 		{nameOpenings, []string{"result", "denied"}, n.denied.Load()},
 		{nameOpenings, []string{"result", "crowded"}, n.crowded.Load()},
 		{nameMadeRoom, nil, n.evicted.Load()},
+		{nameRetries, nil, n.retried.Load()},
 	}
 	for kind, name := range handshakeNames {
 		out = append(out,
