@@ -10,7 +10,8 @@ import (
 // goroutines at once, and from where connections are accepted: no method may
 // wait.
 //
-// The addresses are proved: by TCP's handshake, or by QUIC's, or by a token.
+// But for Newcomer the addresses are proved: by TCP's handshake, or QUIC's, or a
+// token.
 type Connections interface {
 	// Open accounts for a connection from addr. It returns nil when the
 	// connection is to be closed at once. Evict is called, at most once, when
@@ -22,6 +23,11 @@ type Connections interface {
 	// broken off.
 	Handshake(now time.Time, addr netip.Addr) bool
 	Resume(now time.Time, addr netip.Addr) bool
+
+	// Newcomer tells whether a QUIC client that claims to be at addr may begin
+	// a handshake before it has proved that. Otherwise it has to do so first,
+	// at the price of a round trip.
+	Newcomer(now time.Time, addr netip.Addr) bool
 
 	// Idle is for how long a connection may stay idle from now on.
 	Idle() time.Duration
@@ -69,6 +75,7 @@ type unlimited struct{ idle time.Duration }
 func (u unlimited) Open(time.Time, netip.Addr, func()) Connection { return u }
 func (u unlimited) Handshake(time.Time, netip.Addr) bool          { return true }
 func (u unlimited) Resume(time.Time, netip.Addr) bool             { return true }
+func (u unlimited) Newcomer(time.Time, netip.Addr) bool           { return true }
 func (u unlimited) Idle() time.Duration                           { return u.idle }
 func (u unlimited) Streams() int                                  { return 0 }
 func (u unlimited) Touch(time.Time) bool                          { return true }

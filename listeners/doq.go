@@ -32,6 +32,7 @@ func bindDoQ(hostport string, cfg *Config, r Resolver) ([]listener, error) {
 		early:          true,
 		unidirectional: 1, // so that a client that opens one is told what is wrong
 		goodbye:        doqNoError,
+		busy:           doqExcessiveLoad,
 		conn: func(c *quic.Conn) (quicConn, error) {
 			return &doqConn{conn: c, resolver: r, log: cfg.Log}, nil
 		},

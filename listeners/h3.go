@@ -31,6 +31,7 @@ func newH3(socket *net.UDPConn, cfg *Config, handler http.Handler) h3Listener {
 		alpn:           http3.NextProtoH3,
 		unidirectional: h3Unidirectional,
 		goodbye:        quic.ApplicationErrorCode(http3.ErrCodeNoError),
+		busy:           quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad),
 		conn: func(c *quic.Conn) (quicConn, error) {
 			raw, err := server.NewRawServerConn(c)
 			return h3Conn{raw}, err

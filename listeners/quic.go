@@ -37,6 +37,7 @@ type quicProtocol struct {
 	early          bool                      // whether data in 0-RTT is taken
 	unidirectional int64                     // how many such streams a client may have
 	goodbye        quic.ApplicationErrorCode // ends a connection that did nothing wrong
+	busy           quic.ApplicationErrorCode // ends one that there is no room for
 	conn           func(*quic.Conn) (quicConn, error)
 }
 
@@ -63,6 +64,7 @@ type quicListener struct {
 func newQUIC(socket *net.UDPConn, cfg *Config, p quicProtocol) *quicListener {
 	adviseBuffers(cfg.Log)
 	l := &quicListener{quicProtocol: p, socket: socket, cfg: cfg}
+	l.handshakes.accounts, l.handshakes.busy = cfg.connections(), p.busy
 	l.transport = &quic.Transport{
 		Conn:                socket,
 		ConnectionIDLength:  connectionIDBytes,
@@ -98,7 +100,7 @@ func (l *quicListener) close() error { return l.socket.Close() }
 // serve implements listener. quic-go reads on by itself after errors that pass.
 func (l *quicListener) serve(ctx context.Context) error {
 	defer l.socket.Close()
-	ln, err := l.transport.ListenEarly(quicTLS(l.cfg.TLS, l.alpn), l.quicConfig())
+	ln, err := l.transport.ListenEarly(chargedTokens(quicTLS(l.cfg.TLS, l.alpn), l.cfg.connections()), l.quicConfig())
 	if err != nil {
 		return err
 	}
@@ -120,12 +122,19 @@ func (l *quicListener) serve(ctx context.Context) error {
 }
 
 // serveConn serves a connection until the client closes it, it has been idle
-// for too long or ctx ends. In the last case it finishes the streams it has.
+// for too long, it has had what it may or ctx ends. In the last two cases it
+// finishes the streams it has.
 func (l *quicListener) serveConn(ctx context.Context, conn *quic.Conn) {
 	if !proven(ctx, conn) {
 		_ = conn.CloseWithError(l.goodbye, "")
 		return
 	}
+	account := l.handshakes.admit(conn)
+	if account == nil {
+		_ = conn.CloseWithError(l.busy, "too many connections or handshakes of your network, or it is not allowed to ask")
+		return
+	}
+	defer account.Close()
 	c, err := l.conn(conn)
 	if err != nil {
 		_ = conn.CloseWithError(l.goodbye, "")
@@ -133,12 +142,13 @@ func (l *quicListener) serveConn(ctx context.Context, conn *quic.Conn) {
 	}
 	var goroutines sync.WaitGroup
 	goroutines.Go(func() { acceptUnidirectional(conn, c, &goroutines) })
-	work := newQUICWork(conn, l.goodbye, l.cfg.Timeouts.Idle)
-	for {
+	work := newQUICWork(conn, l.goodbye, l.handshakes.accounts.Idle)
+	for more := true; more; {
 		s, err := conn.AcceptStream(ctx)
 		if err != nil {
 			break
 		}
+		more = account.Touch(time.Now())
 		work.begin()
 		rest := c.stream(s)
 		if rest == nil {

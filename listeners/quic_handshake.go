@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/quic-go/quic-go"
 )
@@ -25,30 +27,99 @@ import (
 // once. A guess.
 const retryAbove = 128
 
-// handshakes counts the unproven handshakes of a listener. The zero value is
-// ready; it is safe for concurrent use.
-type handshakes struct{ unproven atomic.Int64 }
+// handshakes decides about the handshakes of a listener and counts those that
+// are unproven. It is safe for concurrent use.
+type handshakes struct {
+	accounts Connections
+	busy     quic.ApplicationErrorCode // ends a connection that makes room for another
+	unproven atomic.Int64
+}
 
 // handshake is one of them, in the context of its connection.
 type handshake struct {
-	proven bool   // by a token, before it began
-	over   func() // takes an unproven one off the count; may be called twice
+	proven  bool       // by a token, before it began
+	over    func()     // takes an unproven one off the count; may be called twice
+	account Connection // nil as long as the address is unproven
+	place   place
 }
 
 type handshakeKey struct{}
 
-// crowded implements quic.Transport.VerifySourceAddress.
-func (h *handshakes) crowded(net.Addr) bool { return h.unproven.Load() >= retryAbove }
+var errCrowded = errors.New("no room for the connection")
 
-// begin implements quic.Transport.ConnContext. ctx ends with the connection.
+// crowded implements quic.Transport.VerifySourceAddress.
+func (h *handshakes) crowded(claimed net.Addr) bool {
+	return h.unproven.Load() >= retryAbove || !h.accounts.Newcomer(time.Now(), addrOf(claimed).Addr())
+}
+
+// begin implements quic.Transport.ConnContext. ctx ends with the connection. A
+// client that has proved its address gets its account here, before anything is
+// spent on it; when there is no room it is told CONNECTION_REFUSED.
 func (h *handshakes) begin(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
 	this := &handshake{proven: info.AddrVerified, over: func() {}}
-	if !this.proven {
+	this.place.busy = h.busy
+	if this.proven {
+		this.account = h.accounts.Open(time.Now(), addrOf(info.RemoteAddr).Addr(), this.place.leave)
+		if this.account == nil {
+			return nil, errCrowded
+		}
+		context.AfterFunc(ctx, this.account.Close)
+	} else {
 		h.unproven.Add(1)
 		this.over = sync.OnceFunc(func() { h.unproven.Add(-1) })
 		context.AfterFunc(ctx, this.over)
 	}
 	return context.WithValue(ctx, handshakeKey{}, this), nil
+}
+
+// admit returns the account of a connection whose client is proven, nil when
+// there is no room for it. A client that came without a token is charged for
+// the handshake only now: before, it would have been charged to whose address
+// it used. Newcomer bounds what that gives away.
+func (h *handshakes) admit(conn *quic.Conn) Connection {
+	this, ok := conn.Context().Value(handshakeKey{}).(*handshake)
+	if !ok {
+		return nil
+	}
+	if this.account == nil {
+		addr, now := remote(conn).Addr(), time.Now()
+		charge := h.accounts.Handshake
+		if conn.ConnectionState().TLS.DidResume {
+			charge = h.accounts.Resume
+		}
+		if !charge(now, addr) {
+			return nil
+		}
+		if this.account = h.accounts.Open(now, addr, this.place.leave); this.account == nil {
+			return nil
+		}
+	}
+	this.place.take(conn)
+	return this.account
+}
+
+// place is what a connection has to leave when there is no room, which may be
+// before quic-go has handed it to us.
+type place struct {
+	busy quic.ApplicationErrorCode
+	conn atomic.Pointer[quic.Conn]
+	left atomic.Bool
+}
+
+// take says whose place it is.
+func (p *place) take(conn *quic.Conn) {
+	p.conn.Store(conn)
+	if p.left.Load() {
+		p.leave()
+	}
+}
+
+// leave closes the connection. It does not wait; quic-go would.
+func (p *place) leave() {
+	p.left.Store(true)
+	if conn := p.conn.Load(); conn != nil {
+		go func() { _ = conn.CloseWithError(p.busy, "making room for other clients") }()
+	}
 }
 
 // hasToken tells whether the client began the handshake of ctx with a token for
@@ -100,6 +171,20 @@ func quicTLS(given *tls.Config, alpn string) *tls.Config {
 			return early, nil
 		}
 		return late, nil
+	}
+	return c
+}
+
+// chargedTokens returns a copy of config, which quicTLS made, that charges
+// handshakes of clients with a token. The others are charged by admit.
+func chargedTokens(config *tls.Config, accounts Connections) *tls.Config {
+	c := charged(config, accounts)
+	charge := c.GetConfigForClient
+	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if hasToken(hello.Context()) {
+			return charge(hello)
+		}
+		return chosen(config, hello)
 	}
 	return c
 }

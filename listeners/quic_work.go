@@ -15,18 +15,18 @@ type quicWork struct {
 	conn    *quic.Conn
 	goodbye quic.ApplicationErrorCode
 	idle    *time.Timer
-	timeout time.Duration
+	timeout func() time.Duration // for how long it may now be idle
 
 	streams atomic.Int32
 	last    atomic.Int64  // Unix nanoseconds when the latest stream ended
 	none    chan struct{} // has an element when a stream ended and none is left
 }
 
-func newQUICWork(conn *quic.Conn, goodbye quic.ApplicationErrorCode, timeout time.Duration) *quicWork {
+func newQUICWork(conn *quic.Conn, goodbye quic.ApplicationErrorCode, timeout func() time.Duration) *quicWork {
 	w := &quicWork{conn: conn, goodbye: goodbye, timeout: timeout, none: make(chan struct{}, 1)}
 	w.last.Store(time.Now().UnixNano())
 	w.idle = time.AfterFunc(time.Hour, w.check) // check uses w.idle: set the time when it is there
-	w.idle.Reset(timeout)
+	w.idle.Reset(timeout())
 	return w
 }
 
@@ -48,7 +48,7 @@ func (w *quicWork) sinceLast() time.Duration { return time.Since(time.Unix(0, w.
 // the next moment when it could be. That is cheaper than a timer set by every
 // stream.
 func (w *quicWork) check() {
-	rest := w.timeout
+	rest := w.timeout()
 	if w.streams.Load() == 0 {
 		rest -= w.sinceLast()
 	}

@@ -189,8 +189,10 @@ func (s *streams) wait() {
 }
 
 // remote is the address of a TCP or QUIC client, an IPv4 one never IPv6-mapped.
-func remote(c interface{ RemoteAddr() net.Addr }) netip.AddrPort {
-	known, ok := c.RemoteAddr().(interface{ AddrPort() netip.AddrPort })
+func remote(c interface{ RemoteAddr() net.Addr }) netip.AddrPort { return addrOf(c.RemoteAddr()) }
+
+func addrOf(addr net.Addr) netip.AddrPort {
+	known, ok := addr.(interface{ AddrPort() netip.AddrPort })
 	if !ok {
 		return netip.AddrPort{}
 	}
