@@ -98,6 +98,8 @@ func (srv *server) listenersConfig() listeners.Config {
 		DoQ:     srv.listen.DoQ,
 		HTTP:    srv.listen.HTTP,
 		Workers: srv.settings.Workers,
+
+		Connections: quota{srv.guard.Connections()},
 		Timeouts: listeners.Timeouts{
 			Handshake: t.Handshake, Message: t.Message, Idle: t.Idle, Write: t.Write, Shutdown: t.Shutdown,
 		},
