@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"domainpark/query"
+
 	"github.com/miekg/dns"
 )
 
@@ -47,15 +49,21 @@ func canonical(m *dns.Msg) (*dns.Msg, error) {
 
 // sizes says what an answer's size allows. How well an answer is compressed is
 // left to the resolver: between the two sizes either is right.
-func sizes(want expectation) (mayTruncate, mustTruncate, mayTrim bool) {
+func sizes(q *query.Query, want expectation) (mayTruncate, mustTruncate, mayTrim bool) {
 	full := want.msg.Copy()
 	loose := full.Len()
 	full.Compress = true
-	mayTrim = loose > want.limit
+	mayTrim = loose > want.limit || mayAmplify(q, loose)
 	full.Extra = full.Extra[len(full.Extra)-optCount(full):]
 	mustTruncate = full.Len() > want.limit
 	full.Compress = false
 	return full.Len() > want.limit, mustTruncate, mayTrim
+}
+
+// mayAmplify tells whether an answer of so many bytes is more than three times
+// its query, IPv4 and UDP headers counted, and may hit somebody who never asked.
+func mayAmplify(q *query.Query, answer int) bool {
+	return q.Transport == query.UDP && q.Cookie != query.CookieValid && answer+28 > 3*(len(q.Message)+28)
 }
 
 func optCount(m *dns.Msg) int {

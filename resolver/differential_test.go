@@ -120,7 +120,7 @@ func compareAnswer(out []byte, q *query.Query, want expectation, note func(what 
 	if err != nil {
 		return fmt.Errorf("reference made a message that does not pack: %w", err)
 	}
-	mayTruncate, mustTruncate, mayTrim := sizes(want)
+	mayTruncate, mustTruncate, mayTrim := sizes(q, want)
 	if got.Truncated && mayTruncate || mustTruncate {
 		full.Truncated, full.Answer, full.Ns, full.Extra = true, nil, nil, full.Extra[len(full.Extra)-optCount(full):]
 	} else {
@@ -134,6 +134,9 @@ func compareAnswer(out []byte, q *query.Query, want expectation, note func(what 
 		note("additional RRsets are whole", cutSets(got.Extra, full.Extra), []string{})
 	} else {
 		note("additional", records(got.Extra), records(full.Extra))
+	}
+	if len(records(got.Extra)) > 0 && mayAmplify(q, len(out)) {
+		note("bytes with an additional section", len(out), fmt.Sprint("no amplification of ", len(q.Message)))
 	}
 	note("OPT", options(got), options(full))
 	if want.padded && len(out)%paddingBlock != 0 {

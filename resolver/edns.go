@@ -84,6 +84,35 @@ func (e *edns) limit(q *query.Query) int {
 	}
 }
 
+// maxAmplification is how much larger than its query an answer may get by its
+// additional section, when the query may have come from somebody else: both as
+// datagrams, with the headers of IPv4 (with IPv6's it is less). RFC 9000 §8.1
+// has the same number for QUIC. What was asked for is sent whatever its size:
+// response-rate limits are for that.
+const (
+	maxAmplification = 3
+	datagramHeaders  = 20 + 8
+)
+
+// additionalRoom is how long an answer without its OPT record may get by its
+// additional section; room is how long it may be anyway.
+func (r *Resolver) additionalRoom(room int, s *snapshot, q *query.Query, e *edns) int {
+	if !q.Transport.Spoofable() || q.Cookie == query.CookieValid {
+		return room
+	}
+	most := maxAmplification*(len(q.Message)+datagramHeaders) - datagramHeaders
+	if q.HasOPT {
+		most -= optBytes
+	}
+	if e.cookie != nil && r.guard != nil {
+		most -= policy.CookieOptionBytes
+	}
+	if e.nsid && len(s.nsid) > 0 {
+		most -= 4 + len(s.nsid)
+	}
+	return min(room, most)
+}
+
 const optBytes = 11 // an OPT record without options
 
 // appendOPT appends the OPT record of the answer to q, which begins at start

@@ -231,3 +231,27 @@ func BenchmarkPolicy(b *testing.B) {
 		})
 	}
 }
+
+func TestNameServersAddressesAreForWhoeverProvedHisAddress(t *testing.T) {
+	g := newGuarded(t, policy.Config{})
+	cfg := testConfig()
+	cfg.NameServers[1].Addresses = cfg.NameServers[0].Addresses
+	if err := g.Load(cfg); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(cookie string, tr query.Transport) *dns.Msg {
+		m := question(cookie)
+		m.Question[0].Qtype, m.Question[0].Name = dns.TypeNS, "a.b."
+		return g.send(t, m, tr, "192.0.2.1", noon)
+	}
+	const all = 1 + 2*2 // the OPT, two addresses for each name server
+	if a := ask("", query.UDP); a.Truncated || len(a.Answer) != 2 || len(a.Extra) >= all || len(a.Extra) == 1 {
+		t.Errorf("no cookie: expected some of the addresses: %v", a)
+	}
+	if a := ask(cookieOf(ask(clientCookie, query.UDP)), query.UDP); len(a.Answer) != 2 || len(a.Extra) != all {
+		t.Errorf("valid cookie: expected all addresses: %v", a)
+	}
+	if a := ask("", query.TCP); len(a.Answer) != 2 || len(a.Extra) != all {
+		t.Errorf("TCP: expected all addresses: %v", a)
+	}
+}

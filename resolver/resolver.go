@@ -182,7 +182,8 @@ func refusal(ede uint16) reply { return reply{kind: query.KindRefused, ede: ede}
 
 // write appends the message for rep to dst. Records that do not fit are left
 // out: of the additional section as many sets as must, which nobody misses
-// (RFC 2181 §9), else all of them, with TC=1. slip leaves them out anyway.
+// (RFC 2181 §9), else all of them, with TC=1. slip leaves them out anyway. A
+// client that may be somebody else gets less of the additional section.
 func (r *Resolver) write(dst []byte, s *snapshot, q *query.Query, req *request, rep *reply, slip bool) []byte {
 	start := len(dst)
 	dst = append(dst, q.Message[:req.question]...)
@@ -196,7 +197,7 @@ func (r *Resolver) write(dst []byte, s *snapshot, q *query.Query, req *request, 
 		q.Truncate = true
 	} else if rec != nil {
 		var size int
-		size, extra = rec.fit(room - (body - start))
+		size, extra = rec.fit(r.additionalRoom(room, s, q, &req.edns) - (body - start))
 		dst = rec.appendTo(dst, start, rep.base, q.Base, size)
 		if len(dst)-start > room {
 			dst, q.Truncate, extra = dst[:body], true, 0
