@@ -38,6 +38,13 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
+// pool trusts this authority alone.
+func (a *authority) pool() *x509.CertPool {
+	roots := x509.NewCertPool()
+	roots.AddCert(a.root)
+	return roots
+}
+
 // keyPair is a certificate's files.
 type keyPair struct{ certificate, key string }
 
