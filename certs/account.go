@@ -10,9 +10,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net/http"
-
-	"golang.org/x/crypto/acme"
 
 	"domainpark/store"
 )
@@ -21,26 +18,9 @@ import (
 // uses. One key serves for all CAs: each knows it as another account.
 const accountKey = "acme_account+key"
 
-// account signs the client in to the CA, with a new account when the CA does
-// not know the key.
-func (s *Source) account(ctx context.Context, client *acme.Client, email string) (err error) {
-	if client.Key, err = s.accountKey(ctx); err != nil {
-		return err
-	}
-	account := &acme.Account{}
-	if email != "" {
-		account.Contact = []string{"mailto:" + email}
-	}
-	_, err = client.Register(ctx, account, acme.AcceptTOS)
-	var problem *acme.Error
-	if errors.Is(err, acme.ErrAccountAlreadyExists) || errors.As(err, &problem) && problem.StatusCode == http.StatusConflict {
-		return nil
-	}
-	return err
-}
-
-// accountKey returns the account's key and makes it when there is none, once
-// for all servers on the store.
+// accountKey returns the account's key and makes it when there is none, under
+// the store's lock: two Managers that begin at once would make one each, and
+// the account of the first would be lost.
 func (s *Source) accountKey(ctx context.Context) (crypto.Signer, error) {
 	key, err := s.readAccountKey(ctx)
 	if !errors.Is(err, store.ErrNotFound) {

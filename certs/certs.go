@@ -14,16 +14,33 @@
 // roll over. A handshake waits for none of it and starts none of it, so that a
 // client can neither order a certificate nor write a log line.
 //
-// # Why not autocert.Manager
+// # How autocert is used
 //
-// The package talks to the CA through golang.org/x/crypto/acme and keeps
-// autocert's names and formats in the store, so that a directory can be taken
-// over from a program that uses autocert, and handed back. Its Manager orders
-// from within a handshake, and an RSA certificate too for any client that comes
-// without ECDSA; it keeps to itself why the CA said no ("no viable challenge
-// type found"); its renewal can neither be stopped nor be made to hold a lock,
-// so that two servers on one store would both order; and it forgets a
-// certificate that has expired.
+// Certificates are ordered by [autocert.Manager]: account, order, challenges,
+// key and certificate are its work, and its names and formats are those of the
+// store, so that a directory can be taken over from a program that uses autocert,
+// and handed back. WHEN to order is this package's (keeper), because a Manager
+// left to itself
+//
+//   - orders from within a handshake, and an RSA certificate too for any client
+//     that comes without ECDSA;
+//   - renews by a timer that can neither be stopped nor be made to hold a lock, so
+//     that two servers on one store both order;
+//   - keeps to itself why the CA said no ("no viable challenge type found");
+//   - tries tls-alpn-01 always, and a last order for which no challenge is left;
+//   - takes no context, and forgets a certificate that has expired.
+//
+// So each attempt has a Manager of its own, for one host, called in the background,
+// and between it and the world stand a wire to the CA and a cache that are cut
+// when the attempt is over (order.go). Three things are done beside it: the
+// account's key is made under the store's lock, authorizations that a failed
+// order leaves open are withdrawn before the next attempt, and the new
+// certificate is stored with the name of its CA.
+//
+// Two things are weaker than without it. An order that is cut short, because the server
+// ends, leaves an open authorization to expire at the CA. And autocert puts the
+// host into the common name of what it asks the CA to sign, which has room for 64 characters (RFC 5280 appendix A.1).
+// A longer host name is refused as a mistake in the settings.
 //
 // The package staples no OCSP: the large CAs have given up their responders.
 package certs
@@ -150,6 +167,9 @@ func (a ACME) hosts() (hosts []string, err error) {
 	return hosts, errors.Join(errs...)
 }
 
+// maxHostBytes is ub-common-name of RFC 5280, appendix A.1.
+const maxHostBytes = 64
+
 // asciiHost is the form of a host name that certificates, handshakes and the
 // store have in common.
 func asciiHost(written string) (string, error) {
@@ -165,6 +185,9 @@ func asciiHost(written string) (string, error) {
 	host, err := idna.Lookup.ToASCII(name)
 	if err != nil {
 		return "", fmt.Errorf("not a host name: %w", err)
+	}
+	if len(host) > maxHostBytes {
+		return "", fmt.Errorf("longer than the %d characters that a certificate's common name has room for; give a shorter host name", maxHostBytes)
 	}
 	return host, nil
 }

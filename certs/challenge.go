@@ -1,9 +1,9 @@
 package certs
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
-	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -31,20 +31,20 @@ const maxTokenBytes = 128
 // lookupTimeout bounds how long a CA's question may wait for the store.
 const lookupTimeout = 3 * time.Second
 
-// answers are the answers to the challenges that a CA has set us. They are in
-// the store too: the CA connects to any of the servers that a host name has
-// addresses of, and not to the one that ordered. They are kept by host and by
-// token as autocert does it.
+// answers are the answers to the challenges that a CA has set us, as the
+// Managers of running orders store them: by autocert's keys, in its formats.
+// They are in the store too: the CA connects to any of the servers that a host
+// name has addresses of, and not to the one that ordered.
 //
-// Only the hosts of the settings are looked up, so that a stranger costs no
-// more than a handshake does, and at most one look at the store.
+// Handshakes and requests are answered from here and reach no Manager. Only the
+// hosts of the settings are looked up, so that a stranger costs no more than a
+// handshake does, and at most one look at the store.
 type answers struct {
 	store store.Store                     // nil: nothing is answered
 	hosts atomic.Pointer[map[string]bool] // nil: none
 
-	mu     sync.Mutex // guards what follows
-	certs  map[string]*tls.Certificate
-	tokens map[string]string
+	mu sync.Mutex // guards what follows
+	up map[string][]byte
 }
 
 // allow sets the hosts that challenges are answered for.
@@ -61,51 +61,53 @@ func (a *answers) allowed(host string) bool {
 	return a.store != nil && hosts != nil && (*hosts)[host]
 }
 
-func certificateKey(host string) string { return host + "+token" }
-func tokenKey(token string) string      { return token + "+http-01" }
+// The keys under which autocert stores answers.
+const (
+	certificateSuffix = "+token"   // after the host: the certificate for tls-alpn-01
+	tokenSuffix       = "+http-01" // after the token
+)
 
-// putCertificate makes cert the answer for host. A store that can't be written
-// to is no hindrance: this server may well be the one that is asked.
-func (a *answers) putCertificate(ctx context.Context, host string, cert *tls.Certificate) (remove func()) {
+func certificateKey(host string) string { return host + certificateSuffix }
+func tokenKey(token string) string      { return token + tokenSuffix }
+
+// put puts an answer up. A store that can't be written to is no hindrance: this
+// server may well be the one that is asked.
+func (a *answers) put(ctx context.Context, key string, value []byte) error {
 	a.mu.Lock()
-	if a.certs == nil {
-		a.certs = map[string]*tls.Certificate{}
+	if a.up == nil {
+		a.up = map[string][]byte{}
 	}
-	a.certs[host] = cert
+	a.up[key] = bytes.Clone(value)
 	a.mu.Unlock()
-	if text, err := (&issued{cert: cert}).encode(); err == nil {
-		a.store.Put(ctx, certificateKey(host), text)
-	}
-	return func() {
-		a.mu.Lock()
-		delete(a.certs, host)
-		a.mu.Unlock()
-		a.remove(certificateKey(host))
-	}
+	return a.store.Put(ctx, key, value)
 }
 
-// putToken makes text the answer for token.
-func (a *answers) putToken(ctx context.Context, token, text string) (remove func()) {
-	a.mu.Lock()
-	if a.tokens == nil {
-		a.tokens = map[string]string{}
-	}
-	a.tokens[token] = text
-	a.mu.Unlock()
-	a.store.Put(ctx, tokenKey(token), []byte(text))
-	return func() {
-		a.mu.Lock()
-		delete(a.tokens, token)
-		a.mu.Unlock()
-		a.remove(tokenKey(token))
-	}
-}
-
-// remove deletes an answer from the store, also when the order was cancelled.
+// remove takes an answer away, also from the store, whatever has become of the order.
 func (a *answers) remove(key string) {
+	a.mu.Lock()
+	delete(a.up, key)
+	a.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
 	a.store.Delete(ctx, key)
+}
+
+// get returns the answer that has key, this server's or another's; nil when there
+// is none.
+func (a *answers) get(ctx context.Context, key string) []byte {
+	a.mu.Lock()
+	value := a.up[key]
+	a.mu.Unlock()
+	if value != nil {
+		return value
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	value, err := a.store.Get(ctx, key)
+	if err != nil {
+		return nil
+	}
+	return value
 }
 
 // fromCA tells whether a client is a CA that wants the answer to its challenge:
@@ -119,16 +121,8 @@ func (a *answers) certificate(ctx context.Context, host string) *tls.Certificate
 	if !a.allowed(host) {
 		return nil
 	}
-	a.mu.Lock()
-	cert := a.certs[host]
-	a.mu.Unlock()
-	if cert != nil {
-		return cert
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	text, err := a.store.Get(ctx, certificateKey(host))
-	if err != nil {
+	text := a.get(ctx, certificateKey(host))
+	if text == nil {
 		return nil
 	}
 	i, err := decodeIssued(text, host)
@@ -136,23 +130,6 @@ func (a *answers) certificate(ctx context.Context, host string) *tls.Certificate
 		return nil
 	}
 	return i.cert
-}
-
-// token returns the answer for token, empty when there is none.
-func (a *answers) token(ctx context.Context, token string) string {
-	a.mu.Lock()
-	text := a.tokens[token]
-	a.mu.Unlock()
-	if text != "" {
-		return text
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	value, err := a.store.Get(ctx, tokenKey(token))
-	if err != nil {
-		return ""
-	}
-	return string(value)
 }
 
 // HTTPHandler answers http-01 challenges and nothing else: 404 to all other
@@ -173,15 +150,15 @@ func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "An ACME challenge is asked for with GET.", http.StatusMethodNotAllowed)
 		return
 	}
-	text := ""
+	var text []byte
 	if validToken(token) && a.allowed(hostOf(r.Host)) {
-		text = a.token(r.Context(), token)
+		text = a.get(r.Context(), tokenKey(token))
 	}
-	if text == "" {
+	if len(text) == 0 {
 		http.Error(w, "There is no such ACME challenge.", http.StatusNotFound)
 		return
 	}
-	io.WriteString(w, text)
+	w.Write(text)
 }
 
 // validToken tells whether token is base64url (RFC 8555 §8.3) and not absurdly long.

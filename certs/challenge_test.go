@@ -13,7 +13,7 @@ import (
 func TestHTTPChallengesOfOurHostsAloneAreAnswered(t *testing.T) {
 	st := openStore(t, t.TempDir())
 	s := newSource(t, fakeConfig(st, &journal{}, testHost))
-	remove := s.answers.putToken(t.Context(), "tok-en_1", "tok-en_1.thumbprint")
+	must(t, s.answers.put(t.Context(), tokenKey("tok-en_1"), []byte("tok-en_1.thumbprint")))
 	must(t, st.Put(t.Context(), tokenKey("of-another-server"), []byte("another.thumbprint")))
 	must(t, st.Put(t.Context(), "secret", []byte("secret")))
 	must(t, st.Put(t.Context(), tokenKey("no token"), []byte("no token")))
@@ -45,8 +45,8 @@ func TestHTTPChallengesOfOurHostsAloneAreAnswered(t *testing.T) {
 			}
 		})
 	}
-	remove()
-	if got := s.answers.token(t.Context(), "tok-en_1"); got != "" {
+	s.answers.remove(tokenKey("tok-en_1"))
+	if got := s.answers.get(t.Context(), tokenKey("tok-en_1")); got != nil {
 		t.Errorf("removed answer: got %q", got)
 	}
 }
@@ -58,7 +58,9 @@ func TestTLSChallengeIsAnsweredToTheCAAlone(t *testing.T) {
 	one := newSource(t, fakeConfig(openStore(t, dir), &journal{}, testHost))
 	two := newSource(t, fakeConfig(openStore(t, dir), &journal{}, testHost))
 	cert, _, _ := template{names: []string{testHost}}.make(t)
-	remove := one.answers.putCertificate(t.Context(), testHost, cert)
+	answer, err := (&issued{cert: cert}).encode()
+	must(t, err)
+	must(t, one.answers.put(t.Context(), certificateKey(testHost), answer))
 
 	ca := &tls.Config{ServerName: testHost, NextProtos: []string{acme.ALPNProto}, InsecureSkipVerify: true}
 	for _, s := range []*Source{one, two} {
@@ -88,7 +90,7 @@ func TestTLSChallengeIsAnsweredToTheCAAlone(t *testing.T) {
 			}
 		}
 	}
-	remove()
+	one.answers.remove(certificateKey(testHost))
 	for _, s := range []*Source{one, two} {
 		if got := s.answers.certificate(t.Context(), testHost); got != nil {
 			t.Error("removed answer is still there")

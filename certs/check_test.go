@@ -70,15 +70,16 @@ func TestCheckSaysWhichChallengesCanWork(t *testing.T) {
 
 func TestCheckAndNewNameMistakesInACME(t *testing.T) {
 	empty := t.TempDir() + "/roots.pem"
+	long := strings.Repeat("long.", 11) + "example.org" // 66 characters
 	writeFile(t, empty, []byte("nothing"))
 	cfg := Config{
-		ACME: ACME{Hosts: []string{"*.park.example", "192.0.2.1", "localhost", "a b.example", testHost}, Email: "Ops <ops@park.example>",
+		ACME: ACME{Hosts: []string{"*.park.example", "192.0.2.1", "localhost", "a b.example", long, testHost}, Email: "Ops <ops@park.example>",
 			Directory: "http://ca.example/", Roots: empty},
 		DoH: []string{":443"}, Log: (&journal{}).logger(),
 	}
 	wantFindings(t, Check(cfg, time.Now()),
 		`error tls.acme.hosts: "*.park.example": a wildcard takes a dns-01 challenge`, `error tls.acme.hosts: "192.0.2.1": an address`,
-		`error tls.acme.hosts: "localhost": no CA certifies`, `error tls.acme.hosts: "a b.example": not a host name`,
+		`error tls.acme.hosts: "`+long+`": longer than the 64 characters`, `error tls.acme.hosts: "localhost": no CA certifies`, `error tls.acme.hosts: "a b.example": not a host name`,
 		"error store.directory: have to be kept", "error tls.acme.roots: no certificate in it", "error tls.acme.directory: is not an https URL",
 		"error tls.acme.email: is not a mail address")
 	_, err := New(cfg)

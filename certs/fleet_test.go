@@ -83,6 +83,33 @@ func TestServersThatChangeTheCAOrderOnce(t *testing.T) {
 	})
 }
 
+// TestCertificatesOfOneSecondAreNotTwoOrders has both servers renew at once what
+// was issued in the same second: certificates count no smaller time.
+func TestCertificatesOfOneSecondAreNotTwoOrders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca, log, dir := &fakeCA{t: t, life: life}, &journal{}, t.TempDir()
+		var servers []*Source
+		for range 2 {
+			s, stop := fakeServer(t, ca, openStore(t, dir), log, testHost)
+			defer stop()
+			servers = append(servers, s)
+		}
+		time.Sleep(500 * time.Millisecond) // a waiter asks for the lock four times a second
+		for _, s := range servers {
+			k := s.keepers[testHost]
+			s.mu.Lock()
+			k.renewal = time.Now()
+			s.mu.Unlock()
+			k.hurry()
+		}
+		time.Sleep(400 * time.Millisecond)
+		if got := len(ca.made()); got != 2 {
+			t.Errorf("got %d orders, want 2: the first one and one renewal", got)
+		}
+		wantServed(t, servers[1], testHost, served(t, servers[0], testHost))
+	})
+}
+
 func TestHostsAreAddedAndDroppedByReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ca, log := &fakeCA{t: t, life: life}, &journal{}

@@ -118,7 +118,7 @@ func (k *keeper) settings() *settings {
 	return k.source.set
 }
 
-// load takes the store's certificate when it outlasts the one in hand.
+// load takes the store's certificate when it is better than the one in hand.
 func (k *keeper) load(ctx context.Context) {
 	text, err := k.source.store.Get(ctx, k.host)
 	var found *issued
@@ -139,7 +139,8 @@ func (k *keeper) load(ctx context.Context) {
 }
 
 // better tells whether found is to replace the certificate in hand: it is from
-// the CA of the settings and the other is not, or it lasts longer.
+// the CA of the settings and the other is not, or it is another one that lasts as
+// long. Of two that end in the same second all servers serve the one in the store.
 func (k *keeper) better(found *issued) bool {
 	k.source.mu.Lock()
 	defer k.source.mu.Unlock()
@@ -149,7 +150,8 @@ func (k *keeper) better(found *issued) bool {
 	if ours, theirs := k.foreign(k.have), k.foreign(found); ours != theirs {
 		return ours
 	}
-	return found.cert.Leaf.NotAfter.After(k.have.cert.Leaf.NotAfter)
+	ours, theirs := k.have.cert.Leaf, found.cert.Leaf
+	return !theirs.Equal(ours) && !theirs.NotAfter.Before(ours.NotAfter)
 }
 
 // foreign tells whether i is from another CA than that of the settings. The
@@ -194,7 +196,8 @@ func (k *keeper) attempt(ctx context.Context, set *settings) error {
 		if k.fresh() {
 			return nil
 		}
-		if k.unsaved, err = k.orderSafely(ctx, set); err != nil {
+		k.unsaved, err = safely(func() (*issued, error) { return k.source.order(ctx, set, k.host) })
+		if err != nil {
 			return err
 		}
 		k.install(k.unsaved)
@@ -213,15 +216,15 @@ func (k *keeper) attempt(ctx context.Context, set *settings) error {
 	return nil
 }
 
-// orderSafely turns a panic, over a chain that the CA sent for example, into a
-// failed attempt: it is not worth the server's life.
-func (k *keeper) orderSafely(ctx context.Context, set *settings) (i *issued, err error) {
+// safely turns a panic, over a chain that the CA sent for example, into a failed
+// attempt: it is not worth the server's life.
+func safely[T any](f func() (T, error)) (v T, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("BUG: panic: %v\n%s", r, debug.Stack())
 		}
 	}()
-	return k.source.order(ctx, set, k.host)
+	return f()
 }
 
 // fresh tells whether the certificate in hand is not due for renewal.

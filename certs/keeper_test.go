@@ -195,6 +195,7 @@ func TestPausesFollowTheReason(t *testing.T) {
 		"limited, no time given":     {1, limited(""), nil, time.Hour},
 		"limited for 3 hours":        {1, limited("10800"), nil, 3 * time.Hour},
 		"limited for a year":         {1, limited("31536000"), nil, 48 * time.Hour},
+		"no challenge in common":     {1, fmt.Errorf("%w, only dns-01", errNotOffered), nil, 15 * time.Minute},
 		"one-day certificates":       {1000, errors.New("connection refused"), short, 30 * time.Minute},
 		"one-day, failed validation": {1, &acme.OrderError{}, short, 15 * time.Minute},
 	} {

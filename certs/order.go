@@ -2,21 +2,20 @@ package certs
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
+	"crypto"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/acme"
+	"golang.org/x/crypto/acme/autocert"
 )
 
 const (
-	// requestTimeout bounds one request to the CA.
+	// requestTimeout bounds one request to the CA. The whole order is bounded
+	// by autocert, to 5 minutes.
 	requestTimeout = 30 * time.Second
 
 	// quickRetries is how often a request is repeated within an attempt, after
@@ -26,16 +25,24 @@ const (
 	// withdrawTimeout bounds telling the CA that an authorization is no
 	// longer wanted.
 	withdrawTimeout = 10 * time.Second
+
+	// managerRenewal is how long before the certificate's end the timer of
+	// the Manager that ordered it goes off. By then it has long been renewed
+	// by another Manager, and the timer finds nothing to do (see orderCache).
+	managerRenewal = time.Second
 )
 
-// errNotOffered is when a CA does not offer a kind of challenge.
-var errNotOffered = errors.New("the CA does not offer this challenge")
-
-// order is one attempt at a certificate.
+// order is one attempt at a certificate: an [autocert.Manager] that knows one
+// host, orders once and is let go. What surrounds the Manager makes up for what
+// it does not do by itself: the wire tells why the CA says no and ends with the
+// order, the cache has it order although there is a certificate, and puts the
+// answers to challenges where every server of the fleet finds them.
 type order struct {
-	client  *acme.Client
 	host    string
-	answers *answers
+	manager *autocert.Manager
+	wire    *wire
+	cache   *orderCache
+	end     func() // nothing is sent or stored from then on
 }
 
 // orderFromCA gets a certificate for host from the CA of the settings. Each
@@ -45,21 +52,44 @@ func (s *Source) orderFromCA(ctx context.Context, set *settings, host string) (*
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: set.roots, MinVersion: tls.VersionTLS12}
 	defer transport.CloseIdleConnections()
-	client := &acme.Client{
-		HTTPClient:   &http.Client{Transport: transport, Timeout: requestTimeout},
-		DirectoryURL: set.directory,
-		UserAgent:    "domain-park",
-		RetryBackoff: quickRetry,
-	}
-	if err := s.account(ctx, client, set.email); err != nil {
-		return nil, fmt.Errorf("CA %s: account: %w", set.directory, err)
-	}
-	o := &order{client, host, &s.answers}
-	cert, err := o.run(ctx, set.kinds)
+	key, err := s.accountKey(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("CA %s: %w", set.directory, err)
+		return nil, err
 	}
-	return &issued{cert: cert, directory: set.directory}, nil
+	return s.newOrder(ctx, transport, key, set, host).run()
+}
+
+// newOrder prepares an order that reaches the CA by way. The caller runs it,
+// once. It ends with ctx.
+func (s *Source) newOrder(ctx context.Context, way http.RoundTripper, account crypto.Signer, set *settings, host string) *order {
+	ctx, cancel := context.WithCancel(ctx)
+	o := &order{
+		host:  host,
+		wire:  &wire{ctx: ctx, way: way, kinds: set.kinds, pending: map[string]bool{}},
+		cache: &orderCache{ctx: ctx, host: host, answers: &s.answers, up: map[string]bool{}},
+	}
+	o.end = func() {
+		cancel()
+		o.cache.close()
+	}
+	o.manager = &autocert.Manager{
+		Prompt:      autocert.AcceptTOS,
+		HostPolicy:  autocert.HostWhitelist(host),
+		Cache:       o.cache,
+		Email:       set.email,
+		RenewBefore: managerRenewal,
+		Client: &acme.Client{
+			Key:          account,
+			HTTPClient:   &http.Client{Transport: o.wire, Timeout: requestTimeout},
+			DirectoryURL: set.directory,
+			UserAgent:    "domain-park",
+			RetryBackoff: quickRetry,
+		},
+	}
+	if slices.Contains(set.kinds, kindHTTP) {
+		o.manager.HTTPHandler(nil) // has the Manager try http-01; answers.ServeHTTP answers
+	}
+	return o
 }
 
 // quickRetry implements acme.Client.RetryBackoff. Longer pauses are the
@@ -74,127 +104,66 @@ func quickRetry(n int, _ *http.Request, res *http.Response) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// run tries the kinds of challenges one after the other, with a new order for
-// each, since a failed challenge spoils its order (RFC 8555 §7.1.6).
-func (o *order) run(ctx context.Context, kinds []string) (*tls.Certificate, error) {
-	var errs []error
-	for _, kind := range kinds {
-		ready, err := o.authorize(ctx, kind)
-		if err == nil {
-			return o.finalize(ctx, ready)
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", kind, err))
-		var refused *acme.AuthorizationError
-		if !errors.As(err, &refused) && !errors.Is(err, errNotOffered) {
-			break
-		}
+// run has the Manager order. An error tells what the CA said, as an *orderError.
+func (o *order) run() (*issued, error) {
+	defer o.end()
+	directory := o.manager.Client.DirectoryURL
+	cert, err := o.ask()
+	if err != nil {
+		o.withdraw()
+		return nil, &orderError{directory, o.wire.explain(err)}
 	}
-	return nil, errors.Join(errs...)
+	return &issued{cert: cert, directory: directory}, nil
 }
 
-// authorize makes an order and proves by one kind of challenge that the host is ours.
-func (o *order) authorize(ctx context.Context, kind string) (ready *acme.Order, err error) {
-	made, err := o.client.AuthorizeOrder(ctx, acme.DomainIDs(o.host))
+// ask calls the Manager. The directory is fetched beforehand, and the Manager's
+// client remembers it, because the wire has to know where new orders go.
+//
+// A Manager can't be told to stop. When the order is cut short it is left
+// behind, in one of the pauses between its questions, none of which reaches
+// the CA any more; it gives up with the next of them, or after its 5 minutes.
+func (o *order) ask() (*tls.Certificate, error) {
+	directory, err := o.manager.Client.Discover(o.wire.ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, url := range made.AuthzURLs {
-		if err := o.prove(ctx, url, kind); err != nil {
-			return nil, err
-		}
-	}
-	return o.client.WaitOrder(ctx, made.URI)
-}
-
-// prove answers the challenge of an authorization, unless an earlier order has.
-func (o *order) prove(ctx context.Context, url, kind string) (err error) {
-	authorization, err := o.client.GetAuthorization(ctx, url)
-	if err != nil || authorization.Status == acme.StatusValid {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			o.withdraw(ctx, url)
-		}
+	o.wire.ordersAt(directory.OrderURL)
+	var cert *tls.Certificate
+	done := make(chan error, 1)
+	go func() {
+		made, err := safely(func() (*tls.Certificate, error) { return o.manager.GetCertificate(o.hello()) })
+		cert = made
+		done <- err
 	}()
-	for _, challenge := range authorization.Challenges {
-		if challenge.Type != kind {
-			continue
-		}
-		remove, err := o.answer(ctx, challenge)
-		if err != nil {
-			return err
-		}
-		defer remove()
-		if _, err := o.client.Accept(ctx, challenge); err != nil {
-			return err
-		}
-		_, err = o.client.WaitAuthorization(ctx, url)
-		return err
+	select {
+	case err := <-done:
+		return cert, err
+	case <-o.wire.ctx.Done():
+		return nil, context.Cause(o.wire.ctx)
 	}
-	return errNotOffered
 }
 
-// withdraw ends an authorization that is still open: CAs limit how many of
-// them an account may have. One that has failed is closed already.
-func (o *order) withdraw(ctx context.Context, url string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTimeout)
+// hello asks for a certificate as a client does that takes ECDSA keys: for
+// others the Manager would order one with an RSA key.
+func (o *order) hello() *tls.ClientHelloInfo {
+	return &tls.ClientHelloInfo{
+		ServerName:       o.host,
+		CipherSuites:     suites,
+		SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256},
+		SupportedCurves:  []tls.CurveID{tls.CurveP256},
+	}
+}
+
+// withdraw ends the authorizations that a failed order leaves open: CAs limit
+// how many of them an account may have. The Manager does so too, but in
+// goroutines that nobody can wait for.
+func (o *order) withdraw() {
+	ctx, cancel := context.WithTimeout(o.wire.ctx, withdrawTimeout)
 	defer cancel()
-	authorization, err := o.client.GetAuthorization(ctx, url)
-	if err == nil && authorization.Status == acme.StatusPending {
-		o.client.RevokeAuthorization(ctx, url)
+	for _, url := range o.wire.open() {
+		o.manager.Client.RevokeAuthorization(ctx, url)
 	}
 }
 
-// answer puts up the answer to a challenge, for the CA to fetch.
-func (o *order) answer(ctx context.Context, challenge *acme.Challenge) (remove func(), err error) {
-	if challenge.Type == kindHTTP {
-		text, err := o.client.HTTP01ChallengeResponse(challenge.Token)
-		if err != nil {
-			return nil, err
-		}
-		return o.answers.putToken(ctx, challenge.Token, text), nil
-	}
-	cert, err := o.client.TLSALPN01ChallengeCert(challenge.Token, o.host)
-	if err != nil {
-		return nil, err
-	}
-	return o.answers.putCertificate(ctx, o.host, &cert), nil
-}
-
-// finalize has the certificate issued, for a new key.
-func (o *order) finalize(ctx context.Context, ready *acme.Order) (*tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: []string{o.host}}, key)
-	if err != nil {
-		return nil, err
-	}
-	const withChain = true
-	chain, _, err := o.client.CreateCertFromOrder(ctx, ready, request, withChain)
-	if err != nil {
-		return nil, fmt.Errorf("issue: %w", err)
-	}
-	return o.check(chain, key)
-}
-
-// check refuses a certificate that would not do.
-func (o *order) check(chain [][]byte, key *ecdsa.PrivateKey) (*tls.Certificate, error) {
-	leaf, err := x509.ParseCertificate(chain[0])
-	if err != nil {
-		return nil, fmt.Errorf("the CA's certificate does not parse: %w", err)
-	}
-	if !key.PublicKey.Equal(leaf.PublicKey) {
-		return nil, errors.New("the CA's certificate is for another key")
-	}
-	if err := leaf.VerifyHostname(o.host); err != nil {
-		return nil, fmt.Errorf("the CA's certificate is for another host: %w", err)
-	}
-	cert := &tls.Certificate{Certificate: chain, PrivateKey: key, Leaf: leaf}
-	if err := untimely(cert, time.Now()); err != nil {
-		return nil, fmt.Errorf("the CA's certificate can't be used: %w", err)
-	}
-	return cert, nil
-}
+// errOver is what a Manager is told whose order is over.
+var errOver = errors.New("the order is over")

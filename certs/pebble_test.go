@@ -99,7 +99,7 @@ func TestPebbleDownAtStartAndAtRenewal(t *testing.T) {
 	s.acceptTLS(t, p.tls)
 	failed := func(st Status) bool { return st.Failures == 1 }
 	st := s.wait(t, "a failure", failed)
-	wantError(t, st.Err, p.directory, "account")
+	wantError(t, st.Err, "CA "+p.directory, "EOF")
 	wantSelfSigned(t, s.Source, testHost)
 	log.want(t, "no certificate yet: a self-signed one serves", 1)
 
@@ -121,11 +121,12 @@ func TestPebbleDownAtStartAndAtRenewal(t *testing.T) {
 
 func TestPebbleRefusesAndSaysWhy(t *testing.T) {
 	for name, test := range map[string]struct {
-		host string
-		want []string
+		host   string
+		want   []string
+		orders int32
 	}{
-		"by policy":                  {"blocked.example", []string{"policy"}},
-		"since nobody answers there": {testHost, []string{kindTLSALPN, "Failed to connect", kindHTTP, "connection refused"}},
+		"by policy":                  {"blocked.example", []string{"policy"}, 0},
+		"since nobody answers there": {testHost, []string{kindTLSALPN, "Failed to connect", kindHTTP, "connection refused"}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, log := newPebble(t), &journal{}
@@ -139,6 +140,7 @@ func TestPebbleRefusesAndSaysWhy(t *testing.T) {
 			if st.Renewal.Before(time.Now().Add(refusedPause - time.Minute)) {
 				t.Errorf("next attempt: got %s, want 15 minutes from now", st.Renewal)
 			}
+			p.wantOrders(t, test.orders)
 		})
 	}
 }

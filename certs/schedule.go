@@ -71,7 +71,7 @@ func refused(err error) bool {
 	var order *acme.OrderError
 	var problem *acme.Error
 	switch {
-	case errors.As(err, &authorization), errors.As(err, &order):
+	case errors.As(err, &authorization), errors.As(err, &order), errors.Is(err, errNotOffered):
 		return true
 	case errors.As(err, &problem):
 		return problem.StatusCode < 500
