@@ -90,6 +90,20 @@ func watch(longest time.Duration) func(net.Conn, http.ConnState) {
 	}
 }
 
+// firstWithin is next for a server that closes a new connection which, so long
+// after its handshake, has not sent a request's header or HTTP/2's preface. For
+// the preface net/http always waits 10 s. The next state stops the timer.
+func firstWithin(first time.Duration, next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
+	return func(c net.Conn, state http.ConnState) {
+		next(c, state)
+		if own := accounted(c); own != nil && state == http.StateNew {
+			own.mu.Lock()
+			defer own.mu.Unlock()
+			own.idle = time.AfterFunc(first, func() { _ = c.Close() })
+		}
+	}
+}
+
 type accountKey struct{}
 
 // withAccount is for http.Server.ConnContext.

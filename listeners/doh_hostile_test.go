@@ -78,6 +78,13 @@ func TestDoHClosesWhatStalls(t *testing.T) {
 			expectClosed(t, c)
 		})
 	}
+	t.Run("HTTP/2 half a preface", func(t *testing.T) {
+		t.Parallel()
+		c := dialTLS(t, addr, "h2")
+		c.SetDeadline(time.Now().Add(patience / 4)) // net/http waits 10 s by itself
+		io.WriteString(c, "PRI * HTTP")
+		expectClosed(t, c)
+	})
 	t.Run("HTTP/2 preface alone", func(t *testing.T) {
 		t.Parallel()
 		c := dialTLS(t, addr, "h2")

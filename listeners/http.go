@@ -53,7 +53,7 @@ func newHTTPServer(cfg *Config, handler http.Handler) *http.Server {
 		ReadTimeout:       t.Message,
 		WriteTimeout:      t.Message + t.Write, // begins when the header has been read, before the body
 		IdleTimeout:       t.Idle,
-		ConnState:         watch(t.Idle),
+		ConnState:         firstWithin(t.Message, watch(t.Idle)),
 		ConnContext:       withAccount,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(httpLog{cfg.Log, new(throttle)}, "", 0),
