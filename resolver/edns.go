@@ -97,7 +97,7 @@ const (
 // additionalRoom is how long an answer without its OPT record may get by its
 // additional section; room is how long it may be anyway.
 func (r *Resolver) additionalRoom(room int, s *snapshot, q *query.Query, e *edns) int {
-	if !q.Transport.Spoofable() || q.Cookie == query.CookieValid {
+	if !q.Transport.Spoofable() || q.Trusted || q.Cookie == query.CookieValid {
 		return room
 	}
 	most := maxAmplification*(len(q.Message)+datagramHeaders) - datagramHeaders
