@@ -83,7 +83,12 @@ func start(t *testing.T, args ...string) *running {
 // launch runs the program, which is killed when the test ends.
 func launch(t *testing.T, args ...string) *running {
 	t.Helper()
-	r := &running{Cmd: program(t, args...), t: t, addr: map[string][]string{}}
+	return launchCommand(t, program(t, args...))
+}
+
+func launchCommand(t *testing.T, cmd *exec.Cmd) *running {
+	t.Helper()
+	r := &running{Cmd: cmd, t: t, addr: map[string][]string{}}
 	stderr, err := r.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -115,7 +115,6 @@ func startKresd(t *testing.T, settings string) *daemon {
 	port, dir := freePort(t), t.TempDir()
 	file := write(t, dir, "kresd.conf", fmt.Sprintf(`net.listen('127.0.0.1', %s, { kind = 'dns' })
 cache.size = 10 * MB
-modules = { 'policy' }
 %s`, port, settings))
 	return startDaemon(t, port, exec.Command(tool(t, "kresd"), "--noninteractive", "--config="+file, dir))
 }
