@@ -63,7 +63,7 @@ func sizes(q *query.Query, want expectation) (mayTruncate, mustTruncate, mayTrim
 // mayAmplify tells whether an answer of so many bytes is more than three times
 // its query, IPv4 and UDP headers counted, and may hit somebody who never asked.
 func mayAmplify(q *query.Query, answer int) bool {
-	return q.Transport == query.UDP && q.Cookie != query.CookieValid && answer+28 > 3*(len(q.Message)+28)
+	return q.Transport == query.UDP && !q.Trusted && q.Cookie != query.CookieValid && answer+28 > 3*(len(q.Message)+28)
 }
 
 func optCount(m *dns.Msg) int {
