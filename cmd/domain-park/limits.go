@@ -26,7 +26,7 @@ func (srv *server) policyConfig(log *slog.Logger) policy.Config {
 		},
 		Cookies: policy.Cookies{Require: p.Cookies.Require},
 		Connections: policy.ConnectionLimits{
-			Total: p.Connections.Total, PerClient: p.Connections.PerClient,
+			Total: srv.total(), PerClient: p.Connections.PerClient,
 			Handshakes: p.Connections.Handshakes, Resumptions: p.Connections.Resumptions,
 			Streams: p.Connections.Streams, Queries: p.Connections.Queries, Age: p.Connections.Age,
 			Idle: p.Timeouts.Idle,

@@ -36,8 +36,8 @@ func serve(srv *server, log *slog.Logger) error {
 	return err
 }
 
-// background starts what works beside the listeners: certificates and the
-// reports of limits. end stops it and waits until it has stopped.
+// background starts what works beside the listeners: certificates, the reports
+// of limits, the care of memory. end stops it and waits until it has stopped.
 func (srv *server) background() (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -45,6 +45,7 @@ func (srv *server) background() (end func()) {
 		wg.Go(func() { srv.certs.Run(ctx) })
 	}
 	wg.Go(func() { srv.guard.Run(ctx) })
+	wg.Go(func() { srv.memory.run(ctx) })
 	return func() {
 		cancel()
 		wg.Wait()
@@ -64,6 +65,7 @@ func (srv *server) announce(set *listeners.Set, log *slog.Logger) {
 	if left := size(srv.settings.Listen) - size(srv.listen); left > 0 {
 		log.Info("this machine has no IPv6 loopback: the defaults on [::1] are left out", "addresses", left)
 	}
+	srv.announceTotal(log)
 	log.Info("ready", "version", version())
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ type server struct {
 	guard    *policy.Guard
 	resolver *resolver.Resolver
 	counters *telemetry.Counters
+	memory   memory // that this process may have
 
 	// Made by open.
 	opened bool
@@ -37,7 +39,7 @@ type server struct {
 // load reads the settings and builds what they describe. Its error tells every
 // mistake in the settings and the files that they name.
 func (s *source) load() (*server, error) {
-	srv := &server{counters: telemetry.New()}
+	srv := &server{counters: telemetry.New(), memory: newMemory(os.DirFS("/"))}
 	build := func(settings *config.Settings, good bool) []config.Problem {
 		cfg := resolverConfig(settings)
 		if !good {
