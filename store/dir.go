@@ -93,7 +93,10 @@ func (d *Dir) tidy(now time.Time) {
 				os.Remove(file)
 			}
 		case othersMay(info):
-			os.Chmod(file, 0o600)
+			if f, err := openRegular(file); err == nil {
+				f.Chmod(0o600)
+				f.Close()
+			}
 		}
 	}
 }
@@ -115,16 +118,10 @@ func (d *Dir) Get(ctx context.Context, key string) ([]byte, error) {
 }
 
 // readBounded reads a regular file. Anything else, a named pipe say, could
-// keep the reader waiting for ever.
+// keep the reader waiting for ever; and when root works in the directory of a
+// service's user, that user must not be able to point it at a file of root's.
 func readBounded(file string) ([]byte, error) {
-	info, err := os.Stat(file)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("not a regular file")
-	}
-	f, err := os.Open(file)
+	f, err := openRegular(file)
 	if err != nil {
 		return nil, err
 	}
@@ -134,6 +131,23 @@ func readBounded(file string) ([]byte, error) {
 		err = fmt.Errorf("larger than %d bytes", MaxValueBytes)
 	}
 	return value, err
+}
+
+// openRegular opens file for reading, unless it is a link or no regular file.
+func openRegular(file string) (*os.File, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|noFollow, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // Put implements Store.

@@ -52,7 +52,7 @@ func (d *Dir) Lock(ctx context.Context, name string) (unlock func(), err error) 
 
 // lockFile makes one attempt. The lock is held while the file is open.
 func (d *Dir) lockFile(file string) (*os.File, error) {
-	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (d *Dir) holdLock(f *os.File, file string) error {
 	if err != nil {
 		return err
 	}
-	if there, err := os.Stat(file); err != nil || !os.SameFile(ours, there) {
+	if there, err := os.Lstat(file); err != nil || !os.SameFile(ours, there) {
 		return errLocked
 	}
 	if err := d.owner.give(f); err != nil {

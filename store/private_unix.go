@@ -12,6 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// noFollow makes an open fail on a symbolic link, and not wait for the other
+// end of a pipe.
+const noFollow = syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+
 // owner is the user and group that new files are given to. When the program
 // runs as root on a directory of the service's user, by hand or before it
 // drops its privileges, files of root's would lock the service out later.

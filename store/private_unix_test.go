@@ -3,7 +3,10 @@
 package store
 
 import (
+	"errors"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,5 +55,35 @@ func TestOnlyOursAndRootsDirectoriesAreTaken(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLinksAreNotFollowed: the service's user must not be able to have root
+// read, truncate or give away a file of root's.
+func TestLinksAreNotFollowed(t *testing.T) {
+	dir := t.TempDir() + "/store"
+	d, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const secret = "not the store's"
+	outside := filepath.Join(t.TempDir(), "outside")
+	if err := os.WriteFile(outside, []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"key", ".lock-name"} {
+		if err := os.Symlink(outside, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if value, err := d.Get(t.Context(), "key"); err == nil || errors.Is(err, ErrNotFound) {
+		t.Errorf("Get through a link: %q, %v", value, err)
+	}
+	if unlock, err := d.Lock(t.Context(), "name"); err == nil {
+		unlock()
+		t.Error("Lock through a link")
+	}
+	if text, err := os.ReadFile(outside); err != nil || string(text) != secret {
+		t.Errorf("the file outside: %q, %v", text, err)
 	}
 }

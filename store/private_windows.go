@@ -7,6 +7,9 @@ import (
 	"os/user"
 )
 
+// noFollow has no counterpart here: making links takes a right of its own.
+const noFollow = 0
+
 // Windows has no mode bits: the directory inherits the access list of the one
 // it lies in, and who may write there is the administrator's to say.
 
