@@ -131,3 +131,14 @@ func TestDoHServesThePageBesideQueries(t *testing.T) {
 		}
 	}
 }
+
+// TestPageHasNoParts: a request for a thousand ranges would cost 140 KB.
+func TestPageHasNoParts(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Range", "bytes=0-0"+strings.Repeat(",0-0", 1000))
+	w := httptest.NewRecorder()
+	NewPage(PageData{Host: "ns1.park.example"}).ServeHTTP(w, r)
+	if w.Code != http.StatusOK || w.Header().Get("Content-Range") != "" || !strings.Contains(w.Header().Get("Content-Type"), "html") {
+		t.Errorf("status %d, %v", w.Code, w.Header())
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"os"
@@ -112,6 +111,8 @@ func isDNSMessage(header http.Header) bool {
 	if given == dnsMessage[0] {
 		return true
 	}
-	kind, _, err := mime.ParseMediaType(given)
-	return err == nil && kind == dnsMessage[0]
+	// Parameters mean nothing here, and parsing 4 KB of them takes half a
+	// millisecond.
+	kind, _, _ := strings.Cut(given, ";")
+	return strings.EqualFold(strings.TrimSpace(kind), dnsMessage[0])
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -51,7 +52,13 @@ type doqConn struct {
 	conn     *quic.Conn
 	resolver Resolver
 	log      *slog.Logger
+	early    atomic.Int32 // queries answered before the handshake was complete
 }
+
+// earlyAnswers is how many of them there may be. The client's address is then
+// known by its token alone, which somebody else may hold: six padded answers
+// are three times the two packets that a client begins with (RFC 9000 §8.1).
+const earlyAnswers = 6
 
 // unidirectional closes the connection: DoQ has no such streams (RFC 9250 §4.3.3).
 func (c *doqConn) unidirectional(*quic.ReceiveStream) { c.abort(errUnidirectional) }
@@ -157,9 +164,10 @@ func (c *doqConn) complete() bool {
 }
 
 // awaitHandshake holds back a message that must not be replayed until the
-// handshake is complete (RFC 9250 §4.5): everything but a QUERY.
+// handshake is complete (RFC 9250 §4.5): everything but a QUERY, and of those
+// all but the first few.
 func (c *doqConn) awaitHandshake(message []byte) error {
-	if opcode(message) == 0 {
+	if opcode(message) == 0 && (c.complete() || c.early.Add(1) <= earlyAnswers) {
 		return nil
 	}
 	select {

@@ -22,6 +22,11 @@ const (
 	// begin to collide at the limit of connections, each with several IDs.
 	connectionIDBytes = 8
 
+	// tokenAge is how long a token proves that a client is at its address. Who
+	// had the address before, or shares it, holds one as well, so it is the
+	// lifetime of a server cookie (RFC 9018 §4.3) and not quic-go's 24 hours.
+	tokenAge = time.Hour
+
 	// streamWindow is what a client may send on one stream before we read it:
 	// the longest message, its length, and room for an HTTP/3 header.
 	streamWindow = 80 << 10
@@ -71,6 +76,7 @@ func newQUIC(socket *net.UDPConn, cfg *Config, p quicProtocol) *quicListener {
 		TokenGeneratorKey:   (*quic.TokenGeneratorKey)(orRandom(cfg.QUIC.Token)),
 		StatelessResetKey:   (*quic.StatelessResetKey)(orRandom(cfg.QUIC.Reset)),
 		VerifySourceAddress: l.handshakes.crowded,
+		MaxTokenAge:         tokenAge,
 		ConnContext:         l.handshakes.begin,
 	}
 	return l

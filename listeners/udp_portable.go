@@ -108,6 +108,9 @@ func (u *portableUDP) work(number int) error {
 		drain.got++
 		q.Message, q.Received = in[:n], time.Now()
 		q.Client = netip.AddrPortFrom(client.Addr().Unmap(), client.Port())
+		if q.Client.Port() == 0 {
+			continue // nobody can be answered there (RFC 768)
+		}
 		if answer := u.resolver.Resolve(out, &q); len(answer) > 0 {
 			_, _, err := u.conn.WriteMsgUDPAddrPort(answer, u.from(extra[:extraN]), client)
 			if err != nil {

@@ -101,6 +101,9 @@ func (w *udpWorker) resolve(n int) {
 		if q.Client, ok = w.in.client(i); !ok {
 			continue // the wake-up of a socket that is shut down
 		}
+		if q.Client.Port() == 0 {
+			continue // nobody can be answered there (RFC 768)
+		}
 		q.Message = w.in.message(i)
 		start := len(out)
 		out = w.resolver.Resolve(out, q)
