@@ -97,10 +97,10 @@ const (
 // additionalRoom is how long an answer without its OPT record may get by its
 // additional section; room is how long it may be anyway.
 func (r *Resolver) additionalRoom(room int, s *snapshot, q *query.Query, e *edns) int {
-	if !q.Transport.Spoofable() || q.Trusted || q.Cookie == query.CookieValid {
+	if proven(q) {
 		return room
 	}
-	most := maxAmplification*(len(q.Message)+datagramHeaders) - datagramHeaders
+	most := maxAmplified(q)
 	if q.HasOPT {
 		most -= optBytes
 	}
@@ -111,6 +111,17 @@ func (r *Resolver) additionalRoom(room int, s *snapshot, q *query.Query, e *edns
 		most -= 4 + len(s.nsid)
 	}
 	return min(room, most)
+}
+
+// proven tells that q's client is where its address says.
+func proven(q *query.Query) bool {
+	return !q.Transport.Spoofable() || q.Trusted || q.Cookie == query.CookieValid
+}
+
+// maxAmplified is how long an answer to q gets by what nobody misses, when q
+// is not proven.
+func maxAmplified(q *query.Query) int {
+	return maxAmplification*(len(q.Message)+datagramHeaders) - datagramHeaders
 }
 
 const optBytes = 11 // an OPT record without options
@@ -143,6 +154,9 @@ func (r *Resolver) appendOPT(dst []byte, start int, s *snapshot, q *query.Query,
 		dst = binary.BigEndian.AppendUint32(dst, optionError<<16|2)
 		dst = binary.BigEndian.AppendUint16(dst, ede)
 		room -= 6
+	}
+	if !proven(q) {
+		room = min(room, maxAmplified(q)-(len(dst)-start))
 	}
 	if e.nsid && len(s.nsid) > 0 && room >= 4+len(s.nsid) {
 		dst = binary.BigEndian.AppendUint32(dst, uint32(optionNSID<<16|len(s.nsid)))

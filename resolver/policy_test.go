@@ -255,3 +255,38 @@ func TestNameServersAddressesAreForWhoeverProvedHisAddress(t *testing.T) {
 		t.Errorf("TCP: expected all addresses: %v", a)
 	}
 }
+
+// TestNSIDDoesNotAmplify: a long identity leaves out of what may be sent to
+// somebody else, and every slipped answer is as small as it can be.
+func TestNSIDDoesNotAmplify(t *testing.T) {
+	cfg := testConfig()
+	cfg.Identity.ID = strings.Repeat("x", 160)
+	guard, err := policy.New(policy.Config{Responses: policy.Responses{Errors: 1, Slip: 1}}, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := New(cfg, guard, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := question(clientCookie)
+	m.Question[0].Name = "com."
+	m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID})
+	wire, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(tr query.Transport) (int, query.Verdict) {
+		q := &query.Query{Message: wire, Transport: tr, Client: netip.MustParseAddrPort("192.0.2.1:5353"), Received: noon}
+		return len(r.Resolve(nil, q)), q.Verdict
+	}
+	if n, v := ask(query.UDP); n+datagramHeaders > maxAmplification*(len(wire)+datagramHeaders) || v != query.Refused {
+		t.Errorf("%d bytes for %d, %s", n, len(wire), v)
+	}
+	if n, v := ask(query.UDP); n > len(wire)+policy.CookieOptionBytes || v != query.Slipped {
+		t.Errorf("slipped: %d bytes for %d, %s", n, len(wire), v)
+	}
+	if n, v := ask(query.TCP); n < 160 || v != query.Refused {
+		t.Errorf("over TCP: %d bytes, %s: the identity is missing", n, v)
+	}
+}

@@ -195,6 +195,7 @@ func (r *Resolver) write(dst []byte, s *snapshot, q *query.Query, req *request, 
 	var extra uint16 // how many records of the additional section there is room for
 	if rec := rep.records; slip {
 		q.Truncate = true
+		rep.ede, req.edns.nsid = noError, false // no larger than it has to be
 	} else if rec != nil {
 		var size int
 		size, extra = rec.fit(r.additionalRoom(room, s, q, &req.edns) - (body - start))
