@@ -16,10 +16,14 @@ const (
 	// be sent, at the cost of an allocation.
 	answerBytes = 1232
 
-	// receiveBufferBytes is what the kernel is asked to hold for a socket. At
-	// 200,000 queries a second it is full after some 30 ms: longer would only
-	// add delay. The kernel caps it at net.core.rmem_max and doubles it.
-	receiveBufferBytes = 4 << 20
+	// receiveBufferBytes is what the kernel is asked to hold for a socket; it
+	// doubles that, which is 2,700 small datagrams, and caps it at twice
+	// net.core.rmem_max. At 250,000 queries a second that is 10 ms: as long as
+	// a worker may be kept off its CPU without losing anything, and as long
+	// as answers come late in overload. With 4 MiB they came 40 ms late, and a
+	// core that also received (RPS) answered a tenth less of them: the queue
+	// no longer fitted its cache. 512 KiB answered no more (bench/overload).
+	receiveBufferBytes = 1 << 20
 )
 
 // bindUDP binds hostport: on Linux with a socket and a thread for each worker
