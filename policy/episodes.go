@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // subject is what a client exceeded.
@@ -40,19 +42,28 @@ const (
 	episodeQuiet = 10 * time.Second
 	// episodeGrain is how exactly the end is known.
 	episodeGrain = int64(100 * time.Millisecond)
-	// reportLines bounds what one report says of beginnings.
-	reportLines = 10
+	// nameBurst and nameEvery are the budget of beginnings that are named: ten
+	// at once, then one in ten seconds. A few hundred forged packets a second put new
+	// networks over their limit all day long, and each would be two lines.
+	nameBurst = 10
+	nameEvery = 10 * time.Second
+	// tellEvery is how often the number of the others is logged, when there are any.
+	tellEvery = 10 * time.Second
 )
 
 // episodes remembers which networks are over a limit, to log when that begins
-// and when it ends and nothing in between. Its memory is bounded, and report
-// writes a bounded number of lines; note never waits.
+// and when it ends and nothing in between. Its memory is bounded, and so is
+// what report writes, over any time; note never waits.
 type episodes struct {
 	keys     keyring
 	epoch    time.Time
 	unlisted atomic.Uint64 // limitings that found no slot
 	mu       sync.Mutex    // guards the plain fields of the slots
 	slots    [episodeSlots]episode
+
+	naming  *rate.Limiter // the budget of named beginnings; guarded by mu
+	unnamed int           // began without a name and are not told of yet; guarded by mu
+	told    time.Time     // when that was told last; guarded by mu
 }
 
 type episode struct {
@@ -72,7 +83,7 @@ type said uint8
 const (
 	saidNothing said = iota
 	saidBegins       // a line of its own; its end gets one too
-	saidAmong        // counted in a line with others; its end is not told
+	saidAmong        // counted in a line with others, now or soon; its end is not told
 )
 
 type paddedCount struct {
@@ -81,7 +92,7 @@ type paddedCount struct {
 }
 
 func newEpisodes(epoch time.Time) *episodes {
-	return &episodes{keys: newKeyring(), epoch: epoch}
+	return &episodes{keys: newKeyring(), epoch: epoch, naming: rate.NewLimiter(rate.Every(nameEvery), nameBurst)}
 }
 
 // note remembers that something of the network of the first length bits was
@@ -161,7 +172,8 @@ func (e *episodes) report(log *slog.Logger, now time.Time, dryRun bool) {
 }
 
 // collect returns what is to be logged and frees the slots that have been
-// quiet. Of what began beyond reportLines it returns the number alone.
+// quiet. Of what began beyond the budget of names it returns the number alone,
+// and that no more often than tellEvery.
 func (e *episodes) collect(now time.Time) (events []event, more int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -171,12 +183,12 @@ func (e *episodes) collect(now time.Time) (events []event, more int) {
 			continue
 		}
 		if slot.said == saidNothing {
-			if len(events) < reportLines {
+			if e.naming.AllowN(now, 1) {
 				slot.said = saidBegins
 				events = append(events, event{begins: true, prefix: slot.prefix, subject: slot.subject})
 			} else {
 				slot.said = saidAmong
-				more++
+				e.unnamed++
 			}
 		}
 	}
@@ -190,6 +202,9 @@ func (e *episodes) collect(now time.Time) (events []event, more int) {
 		if n := slot.take(); slot.said == saidBegins {
 			events = append(events, event{prefix: slot.prefix, subject: slot.subject, count: n, lasted: last.Sub(slot.began)})
 		}
+	}
+	if e.unnamed > 0 && now.Sub(e.told) >= tellEvery {
+		more, e.unnamed, e.told = e.unnamed, 0, now
 	}
 	return events, more
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -77,7 +78,7 @@ func TestAFloodDoesNotWriteTheLog(t *testing.T) {
 	}
 	g.Report(start.Add(time.Second))
 	lines := strings.Count(out.String(), "\n")
-	if lines != reportLines+1 || !strings.Contains(out.String(), `msg="limiting begins for further prefixes" prefixes=`) {
+	if lines != nameBurst+1 || !strings.Contains(out.String(), `msg="limiting begins for further prefixes" prefixes=`) {
 		t.Errorf("%d lines:\n%s", lines, out)
 	}
 	if n := counter(t, g, "unlogged_limited_total"); n == 0 {
@@ -85,13 +86,66 @@ func TestAFloodDoesNotWriteTheLog(t *testing.T) {
 	}
 	out.Reset()
 	g.Report(start.Add(time.Minute))
-	if lines := strings.Count(out.String(), "limiting ends"); lines != reportLines {
+	if lines := strings.Count(out.String(), "limiting ends"); lines != nameBurst {
 		t.Errorf("%d ends logged, want one for each beginning that was:\n%s", lines, out)
 	}
 	out.Reset()
 	g.Report(start.Add(2 * time.Minute))
 	if out.Len() != 0 {
 		t.Errorf("logged when all was over:\n%s", out)
+	}
+}
+
+// TestForgedNetworksDoNotKeepTheLogBusy: a slow flood that puts new networks
+// over their limit every second is named at first and then now and again, for
+// as long as it lasts; the rest is counted, and nothing is forgotten afterwards.
+func TestForgedNetworksDoNotKeepTheLogBusy(t *testing.T) {
+	log, out := logged()
+	g := newGuard(t, Config{Responses: defaultResponses(), Log: log})
+	const seconds, each = 600, 15 // networks a second; a source sends 12 packets
+	for i := range seconds * each {
+		at := start.Add(time.Duration(i) * time.Second / each)
+		q := ask(fmt.Sprintf("10.%d.%d.1", i/16%256, i%16*16), at)
+		if i >= 4096 {
+			q = ask(fmt.Sprintf("2001:db8:%x::1", i), at)
+		}
+		q.Kind = query.KindRefused
+		for range 12 {
+			g.Limit(q)
+		}
+		if i%each == each-1 {
+			g.Report(at)
+		}
+	}
+	for second := range 30 {
+		g.Report(start.Add((seconds + time.Duration(second)) * time.Second))
+	}
+	logged := out.String()
+	begins, ends := strings.Count(logged, `msg="limiting begins" `), strings.Count(logged, "limiting ends")
+	if want := nameBurst + seconds/10; begins < want-2 || begins > want+2 || ends != begins {
+		t.Errorf("%d beginnings and %d ends logged, want about %d", begins, ends, want)
+	}
+	if further := strings.Count(logged, "further prefixes"); further < seconds/10-2 || further > seconds/10+2 {
+		t.Errorf("%d lines about further prefixes in %d seconds", further, seconds)
+	}
+	named := begins
+	for _, line := range strings.Split(logged, "\n") {
+		if _, n, ok := strings.Cut(line, "prefixes="); ok {
+			more, err := strconv.Atoi(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			named += more
+		}
+	}
+	if unlisted := int(counter(t, g, "unlogged_limited_total")); named > seconds*each || named+unlisted < seconds*each {
+		t.Errorf("%d networks told of, %d packets without a place, of %d networks", named, unlisted, seconds*each)
+	}
+	out.Reset()
+	later := start.Add(time.Hour)
+	play(g, later, time.Second, talk{"192.0.2.1", 1000, "", query.KindAnswer})
+	if g.Report(later); !strings.Contains(out.String(), "prefix=192.0.2.1/32 over=answer") {
+		t.Errorf("an hour later nothing is named:\n%s", out)
 	}
 }
 
