@@ -25,7 +25,8 @@ type Config struct {
 }
 
 // Requests limits the queries of one client, an IPv4 address or the /64 of an
-// IPv6 address, over all transports together.
+// IPv6 address: over UDP, where the address may be a lie, and apart from that
+// over all other transports together.
 type Requests struct {
 	Rate  int // a second; zero: no limit
 	Burst int // at once; zero: as many as Rate

@@ -139,7 +139,7 @@ func (g *Guard) admit(r *rules, q *query.Query) Admission {
 		return Admitted
 	}
 	c := clientOf(addr)
-	if r.requests.allow(c, q.Received) {
+	if r.requests.allow(c, q.Transport, q.Received) {
 		return Admitted
 	}
 	g.episodes.note(c, clientLength[c.family], subjectRequests, q.Worker, q.Received)

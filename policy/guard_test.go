@@ -93,12 +93,12 @@ func TestAdmissionFollowsAccessLists(t *testing.T) {
 	}
 }
 
-func TestRequestLimitCountsAllTransportsTogether(t *testing.T) {
+func TestRequestLimitCountsConnectedTransportsTogether(t *testing.T) {
 	g := newGuard(t, Config{Requests: Requests{Rate: 12}, Trust: prefixes("198.51.100.0/24")})
 	count := func(addr string, at time.Time) (admitted int) {
 		for i := range 60 {
 			q := ask(addr, at)
-			q.Transport = query.Transport(i % int(query.Transports))
+			q.Transport = query.TCP + query.Transport(i%int(query.Transports-query.TCP))
 			if g.Admit(q) == Admitted {
 				admitted++
 			}
@@ -121,6 +121,40 @@ func TestRequestLimitCountsAllTransportsTogether(t *testing.T) {
 	} {
 		if got := count(tc.addr, start.Add(tc.at)); got != tc.want {
 			t.Errorf("%s: %d of 60 admitted, want %d", tc.name, got, tc.want)
+		}
+	}
+}
+
+// TestForgedQueriesUseUpNoConnectedTransport: what is spoofed in a client's name
+// over UDP costs it nothing over TCP, and the other way round.
+func TestForgedQueriesUseUpNoConnectedTransport(t *testing.T) {
+	g := newGuard(t, Config{Requests: Requests{Rate: 10}})
+	count := func(queries int, transport query.Transport) (admitted int) {
+		for range queries {
+			q := ask("192.0.2.1", start)
+			if q.Transport = transport; g.Admit(q) == Admitted {
+				admitted++
+			}
+		}
+		return admitted
+	}
+	for _, tc := range []struct {
+		name      string
+		queries   int
+		transport query.Transport
+		want      int
+	}{
+		{"forged over UDP", 100, query.UDP, 10},
+		{"over TCP", 4, query.TCP, 4},
+		{"over DoT", 3, query.DoT, 3},
+		{"over DoH", 1, query.DoH, 1},
+		{"over DoH3", 1, query.DoH3, 1},
+		{"over DoQ, ten in all", 100, query.DoQ, 1},
+		{"over TCP, once that is used up", 1, query.TCP, 0},
+		{"over UDP, still", 1, query.UDP, 0},
+	} {
+		if got := count(tc.queries, tc.transport); got != tc.want {
+			t.Errorf("%s: %d of %d admitted, want %d", tc.name, got, tc.queries, tc.want)
 		}
 	}
 }

@@ -1,10 +1,18 @@
 package policy
 
-import "time"
+import (
+	"time"
 
-// requests limits the queries of one client over all transports together. It
-// has a table of its own, so that a flood of answers pushes nothing out of it.
-// It is safe for concurrent use.
+	"domainpark/query"
+)
+
+// requests limits the queries of one client, in two accounts: one for what may
+// be spoofed, one for all other transports together. Whoever forges queries in a
+// client's name uses up the first and never touches the second. A valid cookie
+// makes no difference: it is read after this.
+//
+// It has a table of its own, so that a flood of answers pushes nothing out of
+// it. It is safe for concurrent use.
 type requests struct {
 	keys      keyring
 	table     *table
@@ -19,6 +27,10 @@ func newRequests(cfg Requests, buckets int, epoch time.Time) *requests {
 	return &requests{newKeyring(), newTable(buckets, epoch), burstOf(cfg.Rate, cfg.Burst)}
 }
 
-func (r *requests) allow(c client, now time.Time) bool {
-	return r.table.allow(r.keys.key(c.within(clientLength[c.family]), 0, 0), &r.allowance, now)
+func (r *requests) allow(c client, t query.Transport, now time.Time) bool {
+	kind := uint64(0)
+	if t.Spoofable() {
+		kind = 1
+	}
+	return r.table.allow(r.keys.key(c.within(clientLength[c.family]), kind, 0), &r.allowance, now)
 }
