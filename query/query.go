@@ -47,6 +47,7 @@ type Query struct {
 	Kind     Kind
 	Verdict  Verdict
 	Truncate bool // the answer left with TC=1
+	Size     int  // of the answer, bytes; 0: none
 	Trusted  bool // the client is exempt from limits
 	Cookie   CookieState
 

@@ -74,7 +74,9 @@ func (r *Resolver) Resolve(dst []byte, q *query.Query) []byte {
 	var req request
 	s := r.current.Load()
 	reset(q)
+	before := len(dst)
 	dst, q.Verdict = r.resolve(dst, s, q, &req)
+	q.Size = len(dst) - before
 	r.observe(q) // 7. Counters and logs.
 	return dst
 }

@@ -45,3 +45,21 @@ func ask(tb testing.TB, r *Resolver, name string, qtype uint16) *dns.Msg {
 	}
 	return a
 }
+
+func TestSizeIsThatOfTheAnswerAlone(t *testing.T) {
+	r := mustNew(t, testConfig())
+	wire, err := new(dns.Msg).SetQuestion("example.com.", dns.TypeMX).Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := &query.Query{Message: wire}
+	before := []byte("something else")
+	out := r.Resolve(before, q)
+	if want := len(out) - len(before); q.Size != want || want <= len(wire) {
+		t.Errorf("Size = %d, want %d", q.Size, want)
+	}
+	q.Message = wire[:2]
+	if r.Resolve(before, q); q.Size != 0 || q.Verdict != query.Silent {
+		t.Errorf("silence has Size = %d, %s", q.Size, q.Verdict)
+	}
+}
