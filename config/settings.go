@@ -125,7 +125,8 @@ type Telemetry struct {
 		File   string
 		Sample float64
 	}
-	DNSTap string
+	Profiling bool
+	DNSTap    string
 }
 
 // Given tells whether the operator set key, in the file or by a flag, so that

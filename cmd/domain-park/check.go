@@ -129,13 +129,13 @@ func (srv *server) notes() []string {
 	local := true
 	for _, l := range listening(srv.listen) {
 		for _, a := range l.addresses {
-			local = local && l.transport != "admin" && loopback(a)
+			local = local && (l.transport == "admin" || loopback(a))
 		}
 	}
 	if local {
 		out = append(out, "loopback only: nobody outside this machine is answered")
 	}
-	return append(out, srv.certificateNotes()...)
+	return append(append(out, srv.adminNotes()...), srv.certificateNotes()...)
 }
 
 func loopback(hostport string) bool {

@@ -27,6 +27,9 @@ func serve(srv *server, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if err := srv.bindAdmin(ctx, set, log); err != nil {
+		return err
+	}
 	srv.announce(set, log)
 
 	end := srv.background()
@@ -37,7 +40,8 @@ func serve(srv *server, log *slog.Logger) error {
 }
 
 // background starts what works beside the listeners: certificates, the reports
-// of limits, the care of memory. end stops it and waits until it has stopped.
+// of limits, the care of memory and the administrator's server. end stops it
+// and waits until it has stopped.
 func (srv *server) background() (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -46,6 +50,9 @@ func (srv *server) background() (end func()) {
 	}
 	wg.Go(func() { srv.guard.Run(ctx) })
 	wg.Go(func() { srv.memory.run(ctx) })
+	if srv.admin != nil {
+		wg.Go(func() { srv.admin.Serve(ctx) })
+	}
 	return func() {
 		cancel()
 		wg.Wait()
@@ -60,6 +67,11 @@ func (srv *server) announce(set *listeners.Set, log *slog.Logger) {
 		if name := b.Transport + " " + b.Addr.String(); !seen[name] {
 			seen[name] = true
 			log.Info("listening", "transport", b.Transport, "address", b.Addr.String())
+		}
+	}
+	if srv.admin != nil {
+		for _, addr := range srv.admin.Bound() {
+			log.Info("listening", "transport", "admin", "address", addr.String())
 		}
 	}
 	if left := size(srv.settings.Listen) - size(srv.listen); left > 0 {

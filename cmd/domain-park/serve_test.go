@@ -87,7 +87,7 @@ func TestOlderFlagsChooseOneTransport(t *testing.T) {
 func TestSecondSignalStopsAtOnce(t *testing.T) {
 	file := write(t, t.TempDir(), "s.yaml", `
 nameservers: [{name: ns1.park.example}]
-listen: {udp: [], tcp: ["127.0.0.1:0"], dot: [], doh: [], doq: []}
+listen: {udp: [], tcp: ["127.0.0.1:0"], dot: [], doh: [], doq: [], admin: []}
 policy: {timeouts: {message: 1m, idle: 1h, shutdown: 10m}}
 `)
 	r := start(t, "--config", file)
@@ -137,7 +137,7 @@ func TestAddressInUse(t *testing.T) {
 func TestLogIsWrittenAsTheSettingsSay(t *testing.T) {
 	file := write(t, t.TempDir(), "s.yaml", `
 nameservers: [{name: ns1.park.example}]
-listen: {udp: ["127.0.0.1:0"], tcp: [], dot: [], doh: [], doq: []}
+listen: {udp: ["127.0.0.1:0"], tcp: [], dot: [], doh: [], doq: [], admin: []}
 telemetry: {log: {format: json}}
 `)
 	r := launch(t, "--config", file)

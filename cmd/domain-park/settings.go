@@ -30,6 +30,8 @@ type server struct {
 	counters *telemetry.Counters
 	memory   memory // that this process may have
 
+	admin *telemetry.Admin // made by bindAdmin; nil: no address to serve administrators on
+
 	// Made by open.
 	opened bool
 	keys   store.Keys

@@ -100,7 +100,7 @@ func recordLines(out []byte) []string {
 // fastSettings limit nobody on this machine.
 const fastSettings = `
 nameservers: [{name: ns1.park.example, addresses: [192.0.2.1]}, {name: ns2.park.example}]
-listen: {udp: ["127.0.0.1:0"], tcp: ["127.0.0.1:0"], dot: [], doh: [], doq: []}
+listen: {udp: ["127.0.0.1:0"], tcp: ["127.0.0.1:0"], dot: [], doh: [], doq: [], admin: []}
 policy: {trust: [127.0.0.0/8]}
 `
 

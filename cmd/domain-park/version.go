@@ -41,19 +41,30 @@ func platform() string {
 }
 
 func describe(info *debug.BuildInfo) string {
+	out := moduleVersion(info)
+	if r := revision(info); r != "" {
+		out += " " + r
+	}
+	return out + " " + platform()
+}
+
+func moduleVersion(info *debug.BuildInfo) string {
+	if info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}
+
+// revision is the commit; empty when the build recorded none.
+func revision(info *debug.BuildInfo) string {
 	setting := map[string]string{}
 	for _, s := range info.Settings {
 		setting[s.Key] = s.Value
 	}
-	out := info.Main.Version
-	if out == "" {
-		out = "(devel)"
+	out := setting["vcs.revision"]
+	out = out[:min(12, len(out))]
+	if out != "" && setting["vcs.modified"] == "true" {
+		out += " with changes"
 	}
-	if revision := setting["vcs.revision"]; revision != "" {
-		out += " " + revision[:min(12, len(revision))]
-		if setting["vcs.modified"] == "true" {
-			out += " with changes"
-		}
-	}
-	return out + " " + platform()
+	return out
 }

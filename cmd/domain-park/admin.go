@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+
+	"domainpark/listeners"
+	"domainpark/telemetry"
+)
+
+// errDraining is why a server that stops is not ready.
+var errDraining = errors.New("stopping: connections are drained")
+
+// bindAdmin binds the administrator's addresses, and closes set when that
+// fails. The server is ready, because set is bound, until serving ends.
+func (srv *server) bindAdmin(serving context.Context, set *listeners.Set, log *slog.Logger) error {
+	if len(srv.listen.Admin) == 0 {
+		return nil
+	}
+	var err error
+	srv.admin, err = telemetry.BindAdmin(telemetry.AdminConfig{
+		Addresses: srv.listen.Admin,
+		Version:   version(),
+		Sources:   srv.metrics(set),
+		Ready: func() error {
+			if serving.Err() != nil {
+				return errDraining
+			}
+			return nil
+		},
+		Profiling: srv.settings.Telemetry.Profiling,
+		Log:       log,
+	})
+	if err != nil {
+		return errors.Join(err, set.Close())
+	}
+	return nil
+}
+
+// adminNotes is what may not be meant about where administrators are served.
+func (srv *server) adminNotes() []string {
+	var open []string
+	for _, a := range srv.listen.Admin {
+		if !loopback(a) {
+			open = append(open, a)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	return []string{"listen.admin: " + strings.Join(open, ", ") + " is not loopback: anyone who can reach it reads the metrics" +
+		profilesToo(srv.settings.Telemetry.Profiling) + "; hint: keep it on loopback, or let nobody but the monitoring through the firewall"}
+}
+
+func profilesToo(profiling bool) string {
+	if profiling {
+		return ", and profiles, which show memory and slow the server down"
+	}
+	return ""
+}

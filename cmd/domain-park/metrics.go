@@ -1,0 +1,80 @@
+package main
+
+import (
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"domainpark/certs"
+	"domainpark/listeners"
+	"domainpark/telemetry"
+)
+
+// metrics is what every part of the server has to show.
+func (srv *server) metrics(set *listeners.Set) []telemetry.Source {
+	sources := []telemetry.Source{srv.counters.Source(), srv.policyMetrics(), serverMetrics(set)}
+	if srv.encrypted() {
+		sources = append(sources, srv.certificateMetrics())
+	}
+	return sources
+}
+
+// serverMetrics are about the program itself.
+func serverMetrics(set *listeners.Set) telemetry.Source {
+	built := []string{"unknown", "", runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		built[0], built[1] = moduleVersion(info), revision(info)
+	}
+	return telemetry.Source{
+		Families: []telemetry.Family{
+			{Name: "build_info", Type: telemetry.Level, Labels: []string{"version", "revision", "goversion"},
+				Help: "Always 1; the labels tell what runs."},
+			{Name: "panics_total", Type: telemetry.Total,
+				Help: "Queries that ended in a panic of the server: a bug, which the log shows. They got no answer and are in no other counter of queries."},
+		},
+		Read: func(s *telemetry.Scrape) {
+			s.Add("build_info", 1, built...)
+			s.Add("panics_total", float64(set.Panics()))
+		},
+	}
+}
+
+// certificateMetrics are labelled by what the settings and the certificates say.
+func (srv *server) certificateMetrics() telemetry.Source {
+	labels := []string{"name", "source", "file"}
+	return telemetry.Source{
+		Families: []telemetry.Family{
+			{Name: "certificate_expiry_timestamp_seconds", Type: telemetry.Level, Labels: labels,
+				Help: "When the certificate expires, in Unix time. 0: there is none yet, and a self-signed one is served in its place. source is acme, file or self-signed."},
+			{Name: "certificate_renewal_timestamp_seconds", Type: telemetry.Level, Labels: labels,
+				Help: "When the next order for the certificate is due, in Unix time; source acme only."},
+			{Name: "certificate_failures", Type: telemetry.Level, Labels: labels,
+				Help: "Orders for the certificate that have failed since the last one that did not; source acme only."},
+			{Name: "certificate_good", Type: telemetry.Level, Labels: labels,
+				Help: "1: all is well. 0: the last order failed, or the file can't be used; the log tells why, and the certificate in hand serves on."},
+		},
+		Read: func(s *telemetry.Scrape) {
+			for _, c := range srv.certs.Status() {
+				values := []string{c.Name, c.Source, c.File}
+				s.Add("certificate_expiry_timestamp_seconds", unixSeconds(c.Expires), values...)
+				if c.Source == certs.FromACME {
+					s.Add("certificate_renewal_timestamp_seconds", unixSeconds(c.Renewal), values...)
+					s.Add("certificate_failures", float64(c.Failures), values...)
+				}
+				good := 1.0
+				if c.Err != nil {
+					good = 0
+				}
+				s.Add("certificate_good", good, values...)
+			}
+		},
+	}
+}
+
+// unixSeconds is 0 for the zero time.
+func unixSeconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}
