@@ -1,0 +1,113 @@
+package telemetry
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+)
+
+const (
+	// fileBytes is how much is written at once: few system calls, and not
+	// much to lose when the machine stops.
+	fileBytes = 64 << 10
+
+	// complainEvery bounds log lines about a file that can't be written.
+	complainEvery = time.Minute
+
+	// logMode keeps clients' addresses from other users.
+	logMode = 0o640
+)
+
+// logFile is a file that lines are appended to, for one goroutine. Whoever
+// rotates logs may move it away or remove it: it is begun anew.
+type logFile struct {
+	path       string
+	log        *slog.Logger
+	file       *os.File // nil: it can't be opened at present
+	torn       bool     // the last write ended within a line
+	lost       int      // writes that failed since the last complaint
+	complained time.Time
+}
+
+func openLogFile(path string, log *slog.Logger) (*logFile, error) {
+	f := &logFile{path: path, log: log}
+	if err := f.open(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *logFile) open() error {
+	// Opening a pipe would wait for its reader.
+	if info, err := os.Stat(f.path); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+		return fmt.Errorf("%s is a pipe, expected a file", f.path)
+	}
+	file, err := os.OpenFile(f.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, logMode)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.path, reason(err))
+	}
+	f.file = file
+	return nil
+}
+
+// follow opens the file anew when path is not, or no longer, the one that is open.
+func (f *logFile) follow(now time.Time) {
+	if f.file != nil {
+		have, err := f.file.Stat()
+		there, missing := os.Stat(f.path)
+		if err == nil && missing == nil && os.SameFile(have, there) {
+			return
+		}
+		f.close()
+		f.torn = false
+	}
+	if err := f.open(); err != nil {
+		f.complain(err, now)
+	}
+}
+
+// write appends lines, and tells whether all of them are in the file.
+func (f *logFile) write(lines []byte, now time.Time) bool {
+	if len(lines) == 0 {
+		return true
+	}
+	if f.file == nil {
+		f.lost++
+		return false
+	}
+	if f.torn {
+		lines = append([]byte("\n"), lines...)
+	}
+	n, err := f.file.Write(lines)
+	if err == nil {
+		f.torn = false
+		return true
+	}
+	if n > 0 {
+		f.torn = lines[n-1] != '\n'
+	}
+	f.lost++
+	f.complain(fmt.Errorf("%s: %w", f.path, reason(err)), now)
+	return false
+}
+
+// complain logs what is wrong, once a period.
+func (f *logFile) complain(err error, now time.Time) {
+	if now.Sub(f.complained) < complainEvery {
+		return
+	}
+	f.log.Error("the query log can't be written: lines are lost, queries are answered", "error", err, "writes", f.lost)
+	f.complained, f.lost = now, 0
+}
+
+func (f *logFile) close() {
+	if f.file != nil {
+		if err := f.file.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
+			f.log.Error("the query log may be incomplete", "error", err)
+		}
+		f.file = nil
+	}
+}
