@@ -16,6 +16,9 @@ func (srv *server) metrics(set *listeners.Set) []telemetry.Source {
 	if srv.encrypted() {
 		sources = append(sources, srv.certificateMetrics())
 	}
+	if srv.queryLog != nil {
+		sources = append(sources, srv.queryLog.Source())
+	}
 	return sources
 }
 

@@ -18,6 +18,9 @@ func serve(srv *server, log *slog.Logger) error {
 	if err := srv.open(log); err != nil {
 		return err
 	}
+	if err := srv.openQueryLog(log); err != nil {
+		return err
+	}
 	cfg := srv.listenersConfig()
 	cfg.Log = log
 	if err := srv.secure(&cfg); err != nil {
@@ -40,8 +43,8 @@ func serve(srv *server, log *slog.Logger) error {
 }
 
 // background starts what works beside the listeners: certificates, the reports
-// of limits, the care of memory and the administrator's server. end stops it
-// and waits until it has stopped.
+// of limits, the care of memory, the query log and the administrator's server.
+// end stops it and waits until it has stopped.
 func (srv *server) background() (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -50,6 +53,9 @@ func (srv *server) background() (end func()) {
 	}
 	wg.Go(func() { srv.guard.Run(ctx) })
 	wg.Go(func() { srv.memory.run(ctx) })
+	if srv.queryLog != nil {
+		wg.Go(func() { srv.queryLog.Run(ctx) })
+	}
 	if srv.admin != nil {
 		wg.Go(func() { srv.admin.Serve(ctx) })
 	}

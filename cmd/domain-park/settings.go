@@ -30,7 +30,8 @@ type server struct {
 	counters *telemetry.Counters
 	memory   memory // that this process may have
 
-	admin *telemetry.Admin // made by bindAdmin; nil: no address to serve administrators on
+	queryLog *telemetry.QueryLog // made by openQueryLog; nil: none is written
+	admin    *telemetry.Admin    // made by bindAdmin; nil: no address to serve administrators on
 
 	// Made by open.
 	opened bool
@@ -54,7 +55,7 @@ func (s *source) load() (*server, error) {
 		if srv.guard, err = policy.New(srv.policyConfig(nil), time.Now()); err != nil {
 			return problems(settings, err)
 		}
-		srv.resolver, err = resolver.New(cfg, srv.guard, srv.counters.Observe)
+		srv.resolver, err = resolver.New(cfg, srv.guard, srv.observe)
 		return problems(settings, err)
 	}
 	var err error
