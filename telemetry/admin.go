@@ -22,7 +22,8 @@ type AdminConfig struct {
 	Sources []Source
 
 	// Ready returns why the server should get no queries now, in words for an
-	// operator; nil when it should. It is called by several goroutines at once.
+	// operator; nil when it should. It is called by several goroutines at once,
+	// and must not be nil.
 	Ready func() error
 
 	Profiling bool // serve /debug/pprof/
@@ -65,7 +66,9 @@ func BindAdmin(cfg AdminConfig) (*Admin, error) {
 		WriteTimeout:   adminTimeout,
 		IdleTimeout:    adminIdle,
 		MaxHeaderBytes: adminHeaderBytes,
-		ErrorLog:       slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
+		// What net/http says of plain HTTP is about us: a panic, or a lack of
+		// descriptors, of which it speaks once a second.
+		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn),
 	}}
 	var errs []error
 	for _, address := range cfg.Addresses {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -66,6 +67,17 @@ func TestQueryLogLine(t *testing.T) {
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o007 != 0 {
 		t.Errorf("others may read it: %v, %v", info.Mode(), err)
+	}
+}
+
+func TestQueryLogIsDocumented(t *testing.T) {
+	page := read(t, "../docs/querylog.md")
+	fields := reflect.TypeFor[queryLine]()
+	for i := range fields.NumField() {
+		name, _, _ := strings.Cut(fields.Field(i).Tag.Get("json"), ",")
+		if !strings.Contains(page, "| `"+name+"` |") {
+			t.Errorf("docs/querylog.md does not say what %q is", name)
+		}
 	}
 }
 
