@@ -23,7 +23,7 @@ import (
 func (p *acmeCA) acmeSettings(host, listen, store string) (file string) {
 	return write(p.t, p.t.TempDir(), "settings.yaml", fmt.Sprintf(`
 nameservers: [{name: ns1.park.example, addresses: [127.0.0.1]}, {name: ns2.park.example}]
-listen: {%s}
+listen: {%s, admin: []}
 tls: {acme: {hosts: [%s], email: ops@park.example, directory: %q, roots: %q}}
 store: {directory: %q}
 `, listen, host, p.directory, p.rootsOfDirectory, store))

@@ -102,7 +102,7 @@ func writePEM(t *testing.T, file, kind string, der []byte) {
 }
 
 // encryptedListen is every encrypted transport on loopback, and nothing else.
-const encryptedListen = `listen: {udp: [], tcp: [], dot: ["127.0.0.1:0"], doh: ["127.0.0.1:0"], doq: ["127.0.0.1:0"]}`
+const encryptedListen = `listen: {udp: [], tcp: [], dot: ["127.0.0.1:0"], doh: ["127.0.0.1:0"], doq: ["127.0.0.1:0"], admin: []}`
 
 // encryptedSettings writes a settings file for mainJob's name servers with
 // certificates from files. more is further settings.

@@ -87,7 +87,7 @@ func TestCurlResolvesByDoH(t *testing.T) {
 	}
 	ca := newAuthority(t)
 	pair := ca.issue(t.TempDir(), 2, testHost, "ns2.park.example")
-	srv := start(t, "--config", encryptedSettings(t, `listen: {udp: [], tcp: [], dot: [], doh: ["127.0.0.1:0", "127.0.0.2:0"], doq: []}`, pair))
+	srv := start(t, "--config", encryptedSettings(t, `listen: {udp: [], tcp: [], dot: [], doh: ["127.0.0.1:0", "127.0.0.2:0"], doq: [], admin: []}`, pair))
 	port := srv.portOf("doh")
 	page := strings.Replace(srv.addr["doh"][1], "127.0.0.2", "ns2.park.example", 1)
 	cmd := exec.Command(curl, "--verbose", "--silent", "--show-error", "--max-time", "20", "--http2", "--cacert", ca.file,

@@ -25,6 +25,8 @@ var policyFamilies = []telemetry.Family{
 		Help: "Idle connections that were closed to let another one in, because policy.connections.total were open."},
 	{Name: "handshakes_total", Labels: []string{"kind", "result"},
 		Help: "TLS and QUIC handshakes, full and resumed, by whether they were let through."},
+	{Name: "handshake_retries_total",
+		Help: "QUIC handshakes that had to prove the client's address first, because too many began at once."},
 	{Name: "unlogged_limited_total",
 		Help: "Queries and answers that were limited and that no log line will tell of, because too many clients were limited at once."},
 	{Name: "connections_open", Type: telemetry.Level,

@@ -44,7 +44,7 @@ func TestRecipePort53WithoutRoot(t *testing.T) {
 		}
 	}
 	settings := strings.NewReplacer("192.0.2.1", address, `, "[2001:db8::1]:53"`, "", `, "2001:db8::1"`, "",
-		"listen:\n", "listen:\n  dot: []\n  doh: []\n  doq: []\n").Replace(recipe(t, "dns.yaml"))
+		"listen:\n", "listen:\n  dot: []\n  doh: []\n  doq: []\n  admin: []\n").Replace(recipe(t, "dns.yaml"))
 	file := write(t, dir, "dns.yaml", settings)
 	if err := os.Chmod(file, 0o644); err != nil {
 		t.Fatal(err)

@@ -92,7 +92,7 @@ func command(t *testing.T, block string) (args []string, output string) {
 func startRecipe(t *testing.T, name, second string, more ...string) *running {
 	t.Helper()
 	settings := recipe(t, name)
-	for _, transport := range []string{"dot", "doh", "doq"} {
+	for _, transport := range []string{"dot", "doh", "doq", "admin"} {
 		if !strings.Contains(settings, transport+":") {
 			settings = strings.Replace(settings, "listen:\n", "listen:\n  "+transport+": []\n", 1)
 		}
