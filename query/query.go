@@ -56,4 +56,9 @@ type Query struct {
 	Fold   [MaxNameBytes + 1]byte // backs Name
 	Labels [MaxLabels + 1]uint8   // where in Name each label's length byte stands, first label first
 	Count  int                    // how many of Labels are in use; the root label is not among them
+
+	// The names that aliases of an operator's zone lead to, in turns, and where
+	// the labels of the last one stand.
+	Alias       [2][MaxNameBytes + 1]byte
+	AliasLabels [MaxLabels + 1]uint8
 }

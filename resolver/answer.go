@@ -2,8 +2,9 @@ package resolver
 
 import "domainpark/query"
 
-// answer decides what q gets.
-func (s *snapshot) answer(q *query.Query, req *request) reply {
+// answer decides what q gets. An answer from an operator's zone is appended to
+// dst, behind the question.
+func (s *snapshot) answer(dst []byte, q *query.Query, req *request) reply {
 	switch {
 	case q.Class == classCH:
 		return s.chaos(q)
@@ -12,7 +13,11 @@ func (s *snapshot) answer(q *query.Query, req *request) reply {
 	case q.Type == typeAXFR || q.Type == typeIXFR:
 		return refusal(prohibited)
 	}
-	p := s.locate(q, req.scope)
+	p := s.locate(name{q.Name, q.Labels[:q.Count]}, req.scope, &req.spot)
+	if req.spot.in {
+		q.Base = q.Name[q.Labels[req.spot.apex]:]
+		return s.answerFromZone(dst, q, req)
+	}
 	if p.host > 0 {
 		if rec := s.hosts[p.host-1].addresses(q.Type); rec != nil {
 			p.note(q)
@@ -51,25 +56,30 @@ func (p *place) note(q *query.Query) {
 	}
 }
 
-// locate finds out where q's name lies, in one walk over its labels from the
-// right: public suffixes by the algorithm of https://publicsuffix.org/list/,
-// the operator's lists, and our own hosts. scope is the last label of the name
+// locate finds out where a name lies, in one walk over its labels from the
+// right: operator's zones, public suffixes by the algorithm of
+// https://publicsuffix.org/list/, the operator's lists, and our own hosts. Where
+// the name lies in a zone, which it notes in z, that is what answers. scope is the last label of the name
 // that begins with an underscore, or -1: nobody can register such a label or
 // what lies below it, so that the domain lies to the right of it, even where
 // the list has a wildcard. _dmarc.github.io speaks for github.io.
-func (s *snapshot) locate(q *query.Query, scope int) place {
+func (s *snapshot) locate(of name, scope int, z *spot) place {
 	p := place{base: -1}
 	var (
-		seen    flags     // of the name and all its parents
-		parent  flags     // of the parent of the label at hand
-		deepest = q.Count // the label at which the deepest of the operator's apexes begins
-		exempt  = q.Count // the same for a base without CAA
-		suffix  = q.Count - 1
+		seen    flags // of the name and all its parents
+		parent  flags // of the parent of the label at hand
+		count   = len(of.at)
+		deepest = count // the label at which the deepest of the operator's apexes begins
+		exempt  = count // the same for a base without CAA
+		suffix  = count - 1
 		private = false
 	)
-	for i := q.Count - 1; i >= 0; i-- {
-		n, found := s.domains.find(q.Name[q.Labels[i]:])
+	for i := count - 1; i >= 0; i-- {
+		n, found := s.domains.find(of.wire[of.at[i]:])
 		f := n.flags
+		if f&inZone != 0 {
+			z.enter(i, n)
+		}
 		switch {
 		case i <= scope:
 		case f&exception != 0:

@@ -22,6 +22,11 @@ type snapshot struct {
 	version    *records      // nil: not told
 	id         *records      // nil: not told
 	nsid       []byte        // empty: not told
+
+	// The operator's zones.
+	zoneData  zoneData
+	zones     []ZoneInfo
+	reportTTL uint32 // of the records that authorise DMARC reports, seconds
 }
 
 // hostRecords are the addresses of one name server; nil where there is none.
@@ -63,12 +68,13 @@ type compiler struct {
 }
 
 func compile(cfg Config) (*snapshot, error) {
-	c := &compiler{cfg: cfg, s: &snapshot{domains: newDomains(16384 + len(cfg.Only) + len(cfg.Apexes))}}
+	c := &compiler{cfg: cfg, s: &snapshot{domains: expectedDomains(&cfg)}}
 	ttl := c.ttl()
 	c.suffixes()
 	c.nameServers()
 	c.lists()
 	c.identity()
+	c.zones()
 	if len(c.errs) > 0 {
 		return nil, errors.Join(c.errs...)
 	}
@@ -81,10 +87,25 @@ func compile(cfg Config) (*snapshot, error) {
 	c.s.profile, errs = readProfile(c.cfg.Profile, c.v, ttl)
 	c.errs = append(c.errs, errs...)
 	c.fixed(ttl)
+	c.authorise(ttl)
 	if len(c.errs) > 0 {
 		return nil, errors.Join(c.errs...)
 	}
 	return c.s, nil
+}
+
+// expectedDomains is a table with room for the public suffixes and the lists of
+// cfg: one that grows while a million domains are read takes twice the memory.
+func expectedDomains(cfg *Config) *domains {
+	const suffixes, suffixBytes = 16384, 256 << 10
+	count, size := suffixes, suffixBytes
+	for _, list := range [][]string{cfg.Only, cfg.Apexes} {
+		count += len(list)
+		for _, name := range list {
+			size += len(name) + 2 // the first length byte and the root
+		}
+	}
+	return newDomains(count, size)
 }
 
 func (c *compiler) fail(field, format string, args ...any) {
@@ -129,7 +150,7 @@ func (c *compiler) nameServers() {
 			c.fail(field, "%s is there twice", ns.Name)
 			continue
 		}
-		n.value = uint16(i + 1)
+		n.value = uint32(i + 1)
 		c.v.servers = append(c.v.servers, server{dns.Fqdn(ns.Name), wire, ns.Addresses})
 		c.s.hosts = append(c.s.hosts, c.host(field, ns.Addresses))
 	}
@@ -216,19 +237,14 @@ func (s *snapshot) baseOf(text string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := query.Query{}
-	q.Name = q.Fold[:copy(q.Fold[:], wire)]
-	scope := -1
-	for at := 0; wire[at] != 0; at += 1 + int(wire[at]) {
-		if wire[at+1] == '_' {
-			scope = q.Count
-		}
-		q.Labels[q.Count] = uint8(at)
-		q.Count++
+	var at [query.MaxLabels + 1]uint8
+	n := labelled(wire, &at)
+	var z spot
+	p := s.locate(n, n.scope(), &z)
+	if p.base < 0 {
+		return nil, nil
 	}
-	p := s.locate(&q, scope)
-	p.note(&q)
-	return q.Base, nil
+	return n.from(p.base), nil
 }
 
 // hostmaster fills in {rname}.

@@ -36,7 +36,22 @@ type Config struct {
 	// domains they lie in give no CAA, which would forbid these certificates.
 	ACMEHosts []string
 
+	// Zones are answered instead of the profile: of several that a name lies
+	// in, the deepest.
+	Zones []Zone
+
+	// Include reads the file that an $INCLUDE directive of a zone names, as it
+	// stands there. It is called by several goroutines at once. nil: $INCLUDE
+	// is a mistake.
+	Include func(file string) (Source, error)
+
 	Identity Identity
+}
+
+// Zone is a zone of the operator's own.
+type Zone struct {
+	Name string // of its apex, with or without the final dot
+	Source
 }
 
 // NameServer is a host that parked domains are delegated to.

@@ -28,13 +28,13 @@ type slot struct {
 	hash uint32 // the upper half; the lower half chose the slot
 	at   uint32 // where the name stands in names
 	node
-	size uint8 // of the name in wire format; 0: the slot is free
 }
 
 // node is what is known about one domain name.
 type node struct {
-	value uint16 // of a host: its number
+	value uint32 // of a zoneName: where its records are in zoneData, 0 when it has none; of a host: its number
 	flags flags
+	size  uint8 // of the name in wire format; 0: the slot is free
 }
 
 type flags uint16
@@ -51,16 +51,25 @@ const (
 	refuse                            // it and what lies below are not parked
 	host                              // is a name server of ours
 	noCAA                             // as a base, gives no CAA: a certificate is asked for below it
+	zoneApex                          // an operator's zone begins here
+	zoneName                          // exists in an operator's zone, with records or without
+	zoneCut                           // is delegated by the operator's zone that it lies in
+	zoneAlias                         // has a DNAME record
+	reports                           // names below authorise DMARC reports (reports.go)
 )
+
+const inZone = zoneApex | zoneName | reports
 
 const wildcards = wildcardICANN | wildcardPrivate
 
-func newDomains(expected int) *domains {
+// newDomains returns a table with room for so many names, which take so many
+// bytes together; it grows when there are more.
+func newDomains(expected, nameBytes int) *domains {
 	size := 64
 	for size < 2*expected {
 		size *= 2
 	}
-	return &domains{seed: maphash.MakeSeed(), slots: make([]slot, size)}
+	return &domains{seed: maphash.MakeSeed(), slots: make([]slot, size), names: make([]byte, 0, nameBytes)}
 }
 
 // find returns what is known about name, which is in wire format and lower
@@ -120,7 +129,7 @@ func (d *domains) put(name []byte) (*node, error) {
 	if uint64(len(d.names)+len(name)) > 1<<32-1 {
 		return nil, errTooManyDomains
 	}
-	d.slots[i] = slot{hash: uint32(h >> 32), at: uint32(len(d.names)), size: uint8(len(name))}
+	d.slots[i] = slot{hash: uint32(h >> 32), at: uint32(len(d.names)), node: node{size: uint8(len(name))}}
 	d.names = append(d.names, name...)
 	d.used++
 	return &d.slots[i].node, nil

@@ -10,6 +10,41 @@ import (
 	"github.com/miekg/dns"
 )
 
+// name is a domain name that can be taken apart.
+type name struct {
+	wire []byte  // in wire format and lower case
+	at   []uint8 // where in wire each label's length byte stands, first label first; the root has none
+}
+
+// labelled finds the labels of wire, noting them in at.
+func labelled(wire []byte, at *[query.MaxLabels + 1]uint8) name {
+	count := 0
+	for i := 0; wire[i] != 0; i += 1 + int(wire[i]) {
+		at[count] = uint8(i)
+		count++
+	}
+	return name{wire, at[:count]}
+}
+
+// from is the name without its first i labels; with i the number of labels it
+// is the root.
+func (n name) from(i int) []byte {
+	if i == len(n.at) {
+		return n.wire[len(n.wire)-1:]
+	}
+	return n.wire[n.at[i]:]
+}
+
+// scope is the last label that begins with an underscore; -1: none does.
+func (n name) scope() int {
+	for i := len(n.at) - 1; i >= 0; i-- {
+		if n.wire[n.at[i]+1] == '_' {
+			return i
+		}
+	}
+	return -1
+}
+
 // wireName turns a domain name in presentation format, with or without the
 // final dot, into wire format folded to lower case.
 func wireName(text string) ([]byte, error) {
@@ -69,6 +104,19 @@ func lower(c byte) byte {
 		c |= 0x20
 	}
 	return c
+}
+
+// equalFold tells whether two names in wire format are the same.
+func equalFold(a, b []byte) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i, c := range a {
+		if lower(c) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // appendText appends name, in wire format, in presentation format without the

@@ -23,14 +23,25 @@ const (
 
 // Types and classes that the resolver treats in a way of its own.
 const (
-	typeA    = 1
-	typeAAAA = 28
-	typeOPT  = 41
-	typeTXT  = 16
-	typeCAA  = 257
-	typeIXFR = 251
-	typeAXFR = 252
-	typeANY  = 255
+	typeA     = 1
+	typeNS    = 2
+	typeCNAME = 5
+	typeSOA   = 6
+	typePTR   = 12
+	typeHINFO = 13
+	typeMX    = 15
+	typeTXT   = 16
+	typeAAAA  = 28
+	typeSRV   = 33
+	typeDNAME = 39
+	typeOPT   = 41
+	typeDS    = 43
+	typeSVCB  = 64
+	typeHTTPS = 65
+	typeIXFR  = 251
+	typeAXFR  = 252
+	typeANY   = 255
+	typeCAA   = 257
 
 	classIN = 1
 	classCH = 3
@@ -57,6 +68,8 @@ type request struct {
 	scope    int  // the last label that begins with an underscore; -1: none does
 	bare     bool // well-formed, but without a question
 	edns     edns
+	spot     spot // where the name lies in an operator's zone
+	zone     zoneReply
 }
 
 // parse reads q's message. It returns KindNone when the message is a query

@@ -5,9 +5,10 @@
 //
 // For every domain in the world it gives the records of the profile
 // (parked.zone), compiled when settings are loaded, so that answering a query
-// is little more than copying bytes behind the question. It keeps to RFC 1034,
-// 1035, 2181, 2308, 3597, 4343, 6891, 7828, 8482, 8906 and 8914;
-// docs/conformance.md says where.
+// is little more than copying bytes behind the question. Names in the
+// operator's own zones are answered from those. It keeps to RFC 1034, 1035,
+// 2181, 2308, 3597, 4343, 4592, 6604, 6672, 6891, 7828, 8482, 8906, 8914 and
+// 9471; docs/conformance.md says where.
 //
 // Start at [Resolver.Resolve]. The resolver never recurses, never asks anybody
 // and keeps no state between queries.
@@ -103,12 +104,15 @@ func (r *Resolver) resolve(dst []byte, s *snapshot, q *query.Query, req *request
 		kind = cookieKind(kind, q, req, demand)
 	}
 
-	// 4. Locate the parked domain and answer.
+	// 4. Locate the operator's zone or the parked domain and answer.
 	rep := failure(kind)
 	if kind == query.KindNone {
-		rep = s.answer(q, req)
+		rep = s.answer(dst, q, req)
 	}
 	q.Kind, q.Rcode = rep.kind, rcodes[rep.kind]
+	if req.zone.tooLong {
+		q.Rcode = rcodeYXDomain
+	}
 
 	// 5. Limit.
 	action := policy.Send
@@ -170,6 +174,9 @@ var rcodes = [query.Kinds]uint16{
 	query.KindBadCookie: 23,
 }
 
+// rcodeYXDomain is that of RFC 2136 §2.2.
+const rcodeYXDomain = 6
+
 // reply is an answer before it is written.
 type reply struct {
 	kind    query.Kind
@@ -177,6 +184,9 @@ type reply struct {
 	base    int      // where the parked domain's name stands, counted from the header
 	ede     uint16
 }
+
+// counts is how many records a message has.
+type counts struct{ answer, ns, ar uint16 }
 
 func failure(kind query.Kind) reply { return reply{kind: kind, ede: noError} }
 
@@ -195,10 +205,15 @@ func (r *Resolver) write(dst []byte, s *snapshot, q *query.Query, req *request, 
 		room -= optBytes
 	}
 	var extra uint16 // how many records of the additional section there is room for
-	if rec := rep.records; slip {
+	switch rec, z := rep.records, &req.zone; {
+	case slip, z.message != nil && !z.whole:
 		q.Truncate = true
-		rep.ede, req.edns.nsid = noError, false // no larger than it has to be
-	} else if rec != nil {
+		if slip {
+			rep.ede, req.edns.nsid = noError, false // no larger than it has to be
+		}
+	case z.message != nil:
+		dst, extra, q.MaxAge = z.message, z.ar, z.maxAge
+	case rec != nil:
 		var size int
 		size, extra = rec.fit(r.additionalRoom(room, s, q, &req.edns) - (body - start))
 		dst = rec.appendTo(dst, start, rep.base, q.Base, size)
@@ -219,7 +234,7 @@ func (r *Resolver) write(dst []byte, s *snapshot, q *query.Query, req *request, 
 // copied (RFC 1035 §4.1.1, RFC 4035 §3.1.6), RA and AD are never set.
 func putHeader(m []byte, q *query.Query, req *request, rep *reply, extra uint16) {
 	flags := flagQR | uint16(req.opcode)<<opcodeShift | req.flags&(flagRD|flagCD) | q.Rcode&15
-	if rep.kind != query.KindChaos && rep.kind != query.KindCookie && !rep.kind.Error() {
+	if rep.kind != query.KindChaos && rep.kind != query.KindCookie && !rep.kind.Error() && !req.zone.foreign {
 		flags |= flagAA
 	}
 	arcount := extra
@@ -235,6 +250,8 @@ func putHeader(m []byte, q *query.Query, req *request, rep *reply, extra uint16)
 		flags |= flagTC
 	case rep.records != nil:
 		ancount, nscount = rep.records.answer, rep.records.ns
+	default:
+		ancount, nscount = req.zone.answer, req.zone.ns
 	}
 	binary.BigEndian.PutUint16(m[2:], flags)
 	binary.BigEndian.PutUint16(m[4:], qdcount)
