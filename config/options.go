@@ -88,8 +88,8 @@ var options = []option{
 		help:  `These domains and what lies below them are never parked: by default those that nobody can own.`,
 		value: into(domains(maxInline), func(s *Settings) *[]string { return &s.Parking.Refuse })},
 
-	{key: "zones", off: true, def: `""`,
-		help:  `Directory of ordinary zone files, example.com.zone, which are answered instead of the profile. Empty: none.`,
+	{key: "zones", def: `""`,
+		help:  `Directory of zone files (RFC 1035), as example.com.zone, that are answered instead of the profile. Files that they $INCLUDE lie in it as well. Empty: none.`,
 		value: into(directory(), func(s *Settings) *string { return &s.Zones })},
 
 	{key: "identity", help: `What the server tells of itself. Empty: it refuses to say.`},

@@ -63,8 +63,15 @@ func (ps Problems) Error() string {
 }
 
 // sorted returns ps by position: files in the order in which they were first
-// named, flags and what has no place last.
+// named, those that only checks know behind them, flags and what has no place
+// last.
 func (ps Problems) sorted(files []string) Problems {
+	files = slices.Clone(files)
+	for _, p := range ps {
+		if p.Line > 0 && !slices.Contains(files, p.File) {
+			files = append(files, p.File)
+		}
+	}
 	rank := func(p Problem) int {
 		if i := slices.Index(files, p.File); i >= 0 {
 			return i
