@@ -51,6 +51,9 @@ func (srv *server) describe(w io.Writer) error {
 	}
 	fmt.Fprintf(t, "profile\t%s\n", or(s.Parking.Profile.Path, "built in"))
 	fmt.Fprintf(t, "parks\t%s\n", parked(s))
+	if zones := srv.zonesText(); zones != "" {
+		fmt.Fprintf(t, "zones\t%s\n", zones)
+	}
 	for i, note := range srv.notes() {
 		fmt.Fprintf(t, "%s\t%s\n", first(i, "note"), note)
 	}
@@ -135,7 +138,8 @@ func (srv *server) notes() []string {
 	if local {
 		out = append(out, "loopback only: nobody outside this machine is answered")
 	}
-	return append(append(out, srv.adminNotes()...), srv.certificateNotes()...)
+	out = append(append(out, srv.adminNotes()...), srv.caaNotes()...)
+	return append(out, srv.certificateNotes()...)
 }
 
 func loopback(hostport string) bool {

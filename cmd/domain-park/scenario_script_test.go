@@ -23,6 +23,8 @@ import (
 //	nameservers: [{name: ns1.park.example}]
 //	--- file own.zone
 //	@ NS {ns}
+//	--- zone example.net
+//	@ 3600 SOA ns hostmaster 1 7200 900 1209600 300
 //	--- steps
 //	query TXT www.Example.com rd edns do
 //	    status NOERROR aa rd
@@ -33,6 +35,8 @@ import (
 //	counters
 //	    answer answered 1
 //	    [udp] none silent 1
+//
+// A zone is the file zones/NAME.zone.
 //
 // A step is a "query" or, for what no client would send, "hex". After a query's
 // type and name stand flags (rd cd ad aa tc ra z), edns, do, size=N, version=N,
@@ -117,6 +121,9 @@ func readScenario(t *testing.T, file string) *scenario {
 			continue
 		}
 		name, isFile := strings.CutPrefix(part, "file ")
+		if zone, ok := strings.CutPrefix(part, "zone "); ok {
+			name, isFile = "zones/"+zone+".zone", true
+		}
 		switch {
 		case part == "settings":
 			s.settings += line + "\n"
@@ -128,7 +135,7 @@ func readScenario(t *testing.T, file string) *scenario {
 				t.Fatalf("%s:%d: %v", file, i+1, err)
 			}
 		default:
-			t.Fatalf("%s:%d: expected --- settings, --- file NAME or --- steps", file, i+1)
+			t.Fatalf("%s:%d: expected --- settings, --- file NAME, --- zone NAME or --- steps", file, i+1)
 		}
 	}
 	return s
@@ -195,6 +202,9 @@ func (s *scenario) settingsFile(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range s.files {
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		write(t, dir, name, text)
 	}
 	return write(t, dir, "settings.yaml", s.settings)

@@ -45,12 +45,20 @@ func (s *source) load() (*server, error) {
 	srv := &server{counters: telemetry.New(), memory: newMemory(os.DirFS("/"))}
 	build := func(settings *config.Settings, good bool) []config.Problem {
 		cfg := resolverConfig(settings)
-		if !good {
-			// The profile has mistakes of its own, which are to be told as
-			// well. It is tried with settings that have none.
-			cfg = resolver.Config{NameServers: anyNameServer, Profile: cfg.Profile, PublicSuffixes: cfg.PublicSuffixes}
+		zones, err := openZones(settings.Zones)
+		if err != nil {
+			return zoneProblems(settings, err)
 		}
-		var err error
+		defer zones.close()
+		if cfg.Zones, err = zones.read(); err != nil {
+			return zoneProblems(settings, err)
+		}
+		cfg.Include = zones.include
+		if !good {
+			// The profile and the zones have mistakes of their own, which are to
+			// be told as well. They are tried with settings that have none.
+			cfg = resolver.Config{NameServers: anyNameServer, Profile: cfg.Profile, PublicSuffixes: cfg.PublicSuffixes, Zones: cfg.Zones, Include: cfg.Include}
+		}
 		srv.settings = settings
 		if srv.guard, err = policy.New(srv.policyConfig(nil), time.Now()); err != nil {
 			return problems(settings, err)
@@ -140,6 +148,8 @@ var resolverKeys = map[string]string{
 	"Refuse":         "parking.refuse",
 	"Identity":       "identity",
 	"ACMEHosts":      "tls.acme.hosts",
+	"Zones":          "zones",
+	"Include":        "zones",
 }
 
 // problems says the resolver's errors in an operator's terms: by the place in

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"domainpark/resolver"
+)
+
+// zoneSuffix ends the name of a zone's file; what is in front names the zone.
+const zoneSuffix = ".zone"
+
+// maxZoneBytes bounds one file: ten million records.
+const maxZoneBytes = 1 << 30
+
+// zoneDirectory is the directory of the operator's zones. The nil one has none.
+type zoneDirectory struct {
+	path string
+	root *os.Root // nothing outside can be reached through it, not by ".." and not by links
+}
+
+// openZones opens the directory path; "" is none.
+func openZones(path string) (*zoneDirectory, error) {
+	if path == "" {
+		return nil, nil
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, plain(err, path)
+	}
+	return &zoneDirectory{path, root}, nil
+}
+
+func (d *zoneDirectory) close() {
+	if d != nil {
+		d.root.Close()
+	}
+}
+
+// read reads the zones, all files called NAME.zone. Names that begin with a
+// dot are those of editors.
+func (d *zoneDirectory) read() ([]resolver.Zone, error) {
+	if d == nil {
+		return nil, nil
+	}
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return nil, plain(err, d.path)
+	}
+	var zones []resolver.Zone
+	for _, e := range entries {
+		name, isZone := strings.CutSuffix(e.Name(), zoneSuffix)
+		if isZone && !strings.HasPrefix(name, ".") && !e.IsDir() {
+			zones = append(zones, resolver.Zone{Name: name, Source: resolver.Source{Name: e.Name()}})
+		}
+	}
+	return zones, d.readAll(zones)
+}
+
+// zoneReaders is how many files are read at once: enough to keep a disk busy.
+const zoneReaders = 8
+
+// readAll fills in the texts. Its error tells every file that can't be read.
+func (d *zoneDirectory) readAll(zones []resolver.Zone) error {
+	errs := make([]error, len(zones))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(zoneReaders, len(zones)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(zones); i = int(next.Add(1)) - 1 {
+				zones[i].Source, errs[i] = d.file(zones[i].Source.Name)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// include reads the file of an $INCLUDE directive.
+func (d *zoneDirectory) include(name string) (resolver.Source, error) {
+	source, err := d.file(filepath.FromSlash(name))
+	if err != nil && filepath.IsAbs(name) {
+		err = fmt.Errorf("expected a path relative to %s, the directory of the zones", d.path)
+	}
+	return source, err
+}
+
+// file reads a file in the directory.
+func (d *zoneDirectory) file(name string) (resolver.Source, error) {
+	path := filepath.Join(d.path, name)
+	f, err := d.root.Open(name)
+	if err != nil {
+		return resolver.Source{}, plain(err, path)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return resolver.Source{}, plain(err, path)
+	}
+	if !info.Mode().IsRegular() {
+		return resolver.Source{}, fmt.Errorf("%s is no file", path)
+	}
+	if info.Size() > maxZoneBytes {
+		return resolver.Source{}, fmt.Errorf("%s is larger than %d MiB", path, maxZoneBytes>>20)
+	}
+	text := make([]byte, 0, info.Size()+1)
+	for {
+		n, err := f.Read(text[len(text):cap(text)])
+		text = text[:len(text)+n]
+		if errors.Is(err, io.EOF) {
+			return resolver.Source{Name: path, Text: text}, nil
+		}
+		if err != nil {
+			return resolver.Source{}, plain(err, path)
+		}
+		if len(text) == cap(text) { // it grows
+			text = append(text, 0)[:len(text)]
+		}
+	}
+}
+
+// plain is err without the name of the function that found out.
+func plain(err error, path string) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
