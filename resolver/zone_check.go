@@ -85,16 +85,27 @@ func (c *zoneChecker) apex() {
 	}
 }
 
+// maxSetBytes is what a set may take at most, each record with a compressed
+// owner: behind a header and a question of the largest size, with an OPT record
+// and its options, it must fit into one message.
+const maxSetBytes = maxStream - 1024
+
 // owner checks the records of one name by themselves.
 func (c *zoneChecker) owner(o *zoneOwner) {
 	atApex, wildcard := o.name == c.r.apex, strings.HasPrefix(o.name, "\x01*")
+	size := 0
 	for i := range o.records {
 		rec := &o.records[i]
 		first := i == 0 || o.records[i-1].rrtype != rec.rrtype
 		if first {
 			o.sets++
+			size = 0
 		}
+		before := size
+		size += 2 + 10 + len(rec.data)
 		switch {
+		case before <= maxSetBytes && size > maxSetBytes:
+			c.fail(rec, "the %s records of %s take more than the %d bytes that fit into one message with all that belongs there", dns.Type(rec.rrtype), text(o.name), maxSetBytes)
 		case rec.rrtype == typeSOA && !atApex:
 			c.fail(rec, "an SOA record for %s; a zone has one alone, for its own name %s (RFC 1035 §5.2)", text(o.name), c.r.name)
 		case !first && rec.ttl != o.records[i-1].ttl:

@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -80,6 +81,56 @@ func TestZoneErrorsOfTheListOfZones(t *testing.T) {
 		cfg.Zones = zones
 		if _, err := New(cfg, nil, nil); err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+}
+
+// TestZoneSetsFitIntoAMessage: the largest set that loads is answered over TCP,
+// one record more is a mistake.
+func TestZoneSetsFitIntoAMessage(t *testing.T) {
+	var text strings.Builder
+	n := maxSetBytes / (2 + 10 + 4)
+	for i := range n {
+		fmt.Fprintf(&text, "big A 10.0.%d.%d\n", i/256, i%256)
+	}
+	r := zonesOf(t, map[string]string{"example.com": text.String()})
+	if a := ask(t, r, "big.example.com", dns.TypeA); len(a.Answer) != n || a.Truncated {
+		t.Errorf("%d of %d records, TC=%t", len(a.Answer), n, a.Truncated)
+	}
+	cfg := testConfig()
+	text.WriteString("big A 10.1.0.0\n")
+	cfg.Zones = []Zone{{"example.com", Source{"z", []byte("$TTL 60\n@ SOA ns hostmaster 1 2 3 4 5\n@ NS ns.example.net.\n" + text.String())}}}
+	want := "z:4035: the A records of big.example.com. take more than the 64511 bytes that fit into one message with all that belongs there"
+	if _, err := New(cfg, nil, nil); err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// TestZoneMaxAge: an answer may be kept for its smallest TTL, a negative one
+// as RFC 2308 §5 says, and a truncated one not at all.
+func TestZoneMaxAge(t *testing.T) {
+	r := zonesOf(t, map[string]string{"example.com": "www 50 CNAME web\nweb 70 A 192.0.2.2\nbig TXT " + strings.Repeat(`"`+strings.Repeat("x", 255)+`" `, 3)})
+	for _, c := range []struct {
+		name  string
+		qtype uint16
+		want  uint32
+	}{
+		{"www.example.com", dns.TypeA, 50},
+		{"web.example.com", dns.TypeA, 70},
+		{"web.example.com", dns.TypeTXT, 300},
+		{"nothing.example.com", dns.TypeA, 300},
+		{"www.example.com", dns.TypeTXT, 50},
+		{"big.example.com", dns.TypeTXT, 0},
+	} {
+		m := new(dns.Msg).SetQuestion(dns.Fqdn(c.name), c.qtype)
+		wire, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := &query.Query{Message: wire}
+		r.Resolve(nil, q)
+		if q.MaxAge != c.want || string(appendText(nil, q.Base)) != "example.com" {
+			t.Errorf("%s %s: %d seconds of %s, want %d", c.name, dns.Type(c.qtype), q.MaxAge, appendText(nil, q.Base), c.want)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -249,10 +250,59 @@ func (r *zoneReader) pack(rr dns.RR, e *entry) ([]byte, error) {
 		return nil, fmt.Errorf("%s record can't be written in wire format: %w", name, err)
 	}
 	const head = 1 + 10 // the root and the fixed fields
-	if n == head && !strings.Contains(e.rest, `\#`) {
+	length, generic := genericLength(e.rest, rr.Header().Rrtype)
+	switch {
+	case generic && length != n-head:
+		return nil, fmt.Errorf("%d bytes can't be the data of type %s", length, name)
+	case n == head && !generic:
+		// The parser takes records without data, as updates have them (RFC 2136 §2.4).
 		return nil, fmt.Errorf("%s record without data; a record is written: owner [TTL] TYPE data", name)
+	case n == head && !slices.Contains(emptyTypes, rr.Header().Rrtype) && dns.TypeToRR[rr.Header().Rrtype] != nil:
+		return nil, fmt.Errorf("0 bytes can't be the data of type %s", name)
+	case !complete(rr.Header().Rrtype, r.buf[head:n]):
+		return nil, fmt.Errorf("%s record with a name that is not complete", name)
 	}
 	return bytes.Clone(r.buf[head:n]), nil
+}
+
+// complete tells whether the names are there that answers look for in data of
+// type rrtype: the parser takes some generic forms (RFC 3597 §5) without them.
+func complete(rrtype uint16, data []byte) bool {
+	first, names := 0, 1
+	switch rrtype {
+	case typeNS, typeCNAME, typePTR, typeDNAME:
+	case typeMX, typeSVCB, typeHTTPS:
+		first = 2
+	case typeSRV:
+		first = 6
+	case typeSOA:
+		names = 2
+	default:
+		return true
+	}
+	for range names {
+		if first >= len(data) {
+			return false
+		}
+		if first = skipName(data, first); first < 0 {
+			return false
+		}
+	}
+	return rrtype != typeSOA || len(data) == first+5*4
+}
+
+// genericLength is the length that a record in the form of RFC 3597 §5 says it
+// has: behind the type stand \# and a number.
+func genericLength(text string, rrtype uint16) (length int, generic bool) {
+	fields := strings.Fields(text)
+	for i := 1; i+1 < len(fields) && i <= 3; i++ {
+		isType := strings.EqualFold(fields[i-1], dns.Type(rrtype).String()) || strings.EqualFold(fields[i-1], fmt.Sprintf("TYPE%d", rrtype))
+		if fields[i] == `\#` && isType {
+			length, err := strconv.Atoi(fields[i+1])
+			return length, err == nil
+		}
+	}
+	return 0, false
 }
 
 // check refuses records that no zone can have.
@@ -281,6 +331,9 @@ var (
 	// signatures lists what a signed zone has and an unsigned one has not.
 	// Whoever serves them owes proofs of what does not exist (RFC 4035 §3.1.3).
 	signatures = []uint16{dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM}
+
+	// emptyTypes lists types that may have no data (RFC 3123 §4, RFC 1035 §3.3.10).
+	emptyTypes = []uint16{dns.TypeAPL, dns.TypeNULL}
 
 	metaTypes = []uint16{dns.TypeNone, dns.TypeOPT}
 
