@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,7 +15,7 @@ import (
 // finds what is in a zone, across delegations to another server of ours, which
 // it takes to listen on port 53: aliases, wildcards, and what is not there.
 func TestUnboundResolvesAZone(t *testing.T) {
-	unbound := tool(t, "unbound")
+	tool(t, "unbound")
 	const parent, child = "127.0.0.77", "127.0.0.78"
 	for _, addr := range []string{parent, child} {
 		l, err := net.Listen("tcp", addr+":53")
@@ -41,7 +38,13 @@ a.b.empty TXT "deep"
 sub    NS     ns.sub
 ns.sub A      ` + child})
 	zoneServer(t, child, map[string]string{"sub.one.example": "web A 192.0.2.9\n*.v TXT \"below the delegation\"\n"})
-	resolver := startUnboundAt(t, unbound, "one.example", parent)
+	resolver := startUnbound(t, fmt.Sprintf(`stub-zone:
+  name: one.example
+  stub-addr: %s
+server:
+  do-ip6: no
+  qname-minimisation-strict: yes
+`, parent))
 	for _, c := range []struct {
 		name, qtype, rcode string
 		answer             []string
@@ -58,7 +61,7 @@ ns.sub A      ` + child})
 		{"no.one.example", "A", "NXDOMAIN", nil},
 		{"no.sub.one.example", "A", "NXDOMAIN", nil},
 	} {
-		m := askTCP(t, resolver, c.name, dns.StringToType[c.qtype])
+		m := resolver.ask(c.name, dns.StringToType[c.qtype])
 		var got []string
 		for _, rr := range m.Answer {
 			f := strings.Fields(rr.String())
@@ -80,47 +83,7 @@ func zoneServer(t *testing.T, addr string, zones map[string]string) {
 	start(t, "--config", write(t, t.TempDir(), "settings.yaml", fmt.Sprintf(`
 nameservers: [{name: ns1.park.example}]
 zones: %q
-listen: {udp: ["%[2]s:53"], tcp: ["%[2]s:53"], dot: [], doh: [], doq: []}
+listen: {udp: ["%[2]s:53"], tcp: ["%[2]s:53"], dot: [], doh: [], doq: [], admin: []}
 policy: {trust: [127.0.0.0/8]}
 `, dir, addr)))
-}
-
-// startUnboundAt runs a resolver that begins to ask about zone at server.
-func startUnboundAt(t *testing.T, unbound, zone, server string) (addr string) {
-	t.Helper()
-	port, dir := freePort(t), t.TempDir()
-	cmd := exec.Command(unbound, "-d", "-c", write(t, dir, "unbound.conf", fmt.Sprintf(`server:
-  interface: 127.0.0.1@%s
-  directory: "%s"
-  username: ""
-  chroot: ""
-  pidfile: ""
-  use-syslog: no
-  logfile: ""
-  module-config: "iterator"
-  do-not-query-localhost: no
-  do-ip6: no
-  do-daemonize: no
-  qname-minimisation-strict: yes
-remote-control:
-  control-enable: no
-stub-zone:
-  name: %s
-  stub-addr: %s
-`, port, dir, zone, server)))
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Signal(os.Interrupt)
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("unbound:\n%s", &log)
-		}
-	})
-	addr = "127.0.0.1:" + port
-	awaitTCP(t, addr)
-	return addr
 }
