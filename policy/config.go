@@ -79,6 +79,11 @@ type ConnectionLimits struct {
 	Age         time.Duration
 	Idle        time.Duration // the longest that an idle connection is kept; zero: 10 s
 
+	// AdmitDenied lets clients of Deny connect, and those that Allow leaves
+	// out. Their queries are denied all the same. A CA that comes to look at an
+	// ACME challenge may be anywhere.
+	AdmitDenied bool
+
 	IPv4Prefix int // bits of an address that are one client; zero: 32
 	IPv6Prefix int // zero: 56, what one site usually has (RFC 6177 §2)
 }

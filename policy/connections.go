@@ -111,7 +111,7 @@ func (cs *Connections) reload(limits ConnectionLimits, a access) {
 func (cs *Connections) Open(now time.Time, addr netip.Addr, evict func()) *Connection {
 	r := cs.rules.Load()
 	standing := r.access.of(addr.Unmap())
-	if standing.denied {
+	if standing.denied && !r.limits.AdmitDenied {
 		cs.counts.denied.Add(1)
 		return nil
 	}

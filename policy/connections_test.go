@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"domainpark/query"
 )
 
 // hall opens connections and remembers which had to go.
@@ -95,6 +97,22 @@ func TestAClientHasItsShareOfConnections(t *testing.T) {
 		if n := counter(t, h.g, "connection_openings_total{result="+name+"}"); n != want {
 			t.Errorf("%s counter is %d, want %d", name, n, want)
 		}
+	}
+}
+
+// TestDeniedClientsConnectWhereACMEIsSpoken: whoever validates a name has to
+// get through, and gets no answer to a query.
+func TestDeniedClientsConnectWhereACMEIsSpoken(t *testing.T) {
+	h := newHall(t, ConnectionLimits{PerClient: 1, AdmitDenied: true}, func(c *Config) { c.Allow = prefixes("192.0.2.0/24") })
+	if h.open("203.0.113.1", 0) == nil {
+		t.Error("refused")
+	}
+	if h.open("203.0.113.1", 0) != nil {
+		t.Error("let in beyond its share")
+	}
+	q := &query.Query{Client: netip.MustParseAddrPort("203.0.113.1:1"), Transport: query.DoH, Received: start}
+	if got := h.g.Admit(q); got != Denied {
+		t.Errorf("its query is %s", got)
 	}
 }
 

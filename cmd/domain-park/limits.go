@@ -30,6 +30,8 @@ func (srv *server) policyConfig(log *slog.Logger) policy.Config {
 			Handshakes: p.Connections.Handshakes, Resumptions: p.Connections.Resumptions,
 			Streams: p.Connections.Streams, Queries: p.Connections.Queries, Age: p.Connections.Age,
 			Idle: p.Timeouts.Idle,
+
+			AdmitDenied: len(srv.settings.TLS.ACME.Hosts) > 0,
 		},
 		Log: log,
 	}
