@@ -14,6 +14,8 @@ import (
 func serve(srv *server, log *slog.Logger) error {
 	ctx, stop := untilSignal(log)
 	defer stop()
+	hangups, ignore := hangups()
+	defer ignore()
 
 	if err := srv.open(log); err != nil {
 		return err
@@ -35,8 +37,9 @@ func serve(srv *server, log *slog.Logger) error {
 	}
 	srv.announce(set, log)
 
-	end := srv.background()
+	end, endReloads := srv.background(), srv.reloadOn(hangups, log)
 	err = set.Serve(ctx)
+	endReloads()
 	end()
 	srv.account(log)
 	return err

@@ -34,9 +34,10 @@ type server struct {
 	admin    *telemetry.Admin    // made by bindAdmin; nil: no address to serve administrators on
 
 	// Made by open.
-	opened bool
-	keys   store.Keys
-	certs  *certs.Source
+	opened    bool
+	keys      store.Keys
+	certs     *certs.Source // nil: nothing encrypted is listened on
+	certsUsed certs.Config  // that certs is made with, for its Reload
 }
 
 // load reads the settings and builds what they describe. Its error tells every

@@ -37,6 +37,7 @@ func (srv *server) open(log *slog.Logger) error {
 	}
 	if srv.encrypted() {
 		cfg.Keys, cfg.Log = &srv.keys, log
+		srv.certsUsed = cfg
 		srv.certs, err = certs.New(cfg)
 	}
 	return err
