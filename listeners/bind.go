@@ -86,12 +86,26 @@ func hostAddrs(host string) ([]netip.Addr, error) {
 // haveIPv6 tells whether an IPv6 socket can be bound at all; kernels are booted
 // without.
 func haveIPv6() bool {
-	c, err := net.ListenPacket("udp6", "[::1]:0")
+	c, err := net.ListenPacket("udp6", "[::]:0") // not ::1, which a machine with other addresses may lack
 	if err != nil {
 		return false
 	}
 	c.Close()
 	return true
+}
+
+// tellIPv6 says in the log when addresses without a host, which are every
+// address of the machine, come to IPv4 alone.
+func (cfg *Config) tellIPv6() {
+	var every []string
+	for _, addr := range slices.Concat(cfg.UDP, cfg.TCP, cfg.DoT, cfg.DoH, cfg.DoQ, cfg.HTTP) {
+		if strings.HasPrefix(addr, ":") && !slices.Contains(every, addr) {
+			every = append(every, addr)
+		}
+	}
+	if len(every) > 0 && !haveIPv6() {
+		cfg.Log.Info("this machine has no IPv6: addresses without a host are those of IPv4 alone", "addresses", every)
+	}
 }
 
 // network is tcp4, tcp6, udp4 or udp6. With the family named, the net package

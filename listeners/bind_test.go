@@ -43,6 +43,16 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+// haveIPv6Loopback tells whether ::1 can be bound, which many tests do.
+func haveIPv6Loopback() bool {
+	c, err := net.ListenPacket("udp6", "[::1]:0")
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
 func TestBindBothWildcards(t *testing.T) {
 	if !haveIPv6() {
 		t.Skip("no IPv6 here")

@@ -127,6 +127,7 @@ func Bind(cfg Config, r Resolver) (*Set, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+	cfg.tellIPv6()
 	workers := 0
 	cfg.nextWorker = func() int { workers++; return workers - 1 }
 	s := &Set{cfg: cfg, guard: &guard{resolver: r, log: cfg.Log}}

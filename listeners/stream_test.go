@@ -73,7 +73,7 @@ func expectStreamEnd(t testing.TB, c net.Conn) {
 
 func TestStreamAnswers(t *testing.T) {
 	for _, ip := range []string{"127.0.0.1", "::1"} {
-		if ip == "::1" && !haveIPv6() {
+		if ip == "::1" && !haveIPv6Loopback() {
 			continue
 		}
 		queries := make(chan query.Query, 1)

@@ -36,7 +36,7 @@ func eachUDP(t *testing.T, addrs []string, workers int, r Resolver, test func(*t
 		for _, addr := range addrs {
 			t.Run(kind+"/"+addr, func(t *testing.T) {
 				ap := netip.MustParseAddrPort(addr)
-				if ap.Addr().Is6() && !haveIPv6() {
+				if ap.Addr().Is6() && !haveIPv6Loopback() {
 					t.Skip("no IPv6 here")
 				}
 				test(t, startUDP(t, open, ap, workers, r))

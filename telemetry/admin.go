@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"syscall"
 	"time"
@@ -72,7 +73,7 @@ func BindAdmin(cfg AdminConfig) (*Admin, error) {
 	}}
 	var errs []error
 	for _, address := range cfg.Addresses {
-		socket, err := net.Listen("tcp", address)
+		socket, err := net.Listen(adminNetwork(address), address)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("listen admin %s: %w", address, reason(err)))
 			continue
@@ -85,12 +86,29 @@ func BindAdmin(cfg AdminConfig) (*Admin, error) {
 	return a, nil
 }
 
+// adminNetwork is the one of address's family, as for queries: 0.0.0.0 is IPv4
+// alone and [::] IPv6 alone. An empty host is both.
+func adminNetwork(address string) string {
+	addr, err := netip.ParseAddrPort(address)
+	switch {
+	case err != nil:
+		return "tcp"
+	case addr.Addr().Unmap().Is4():
+		return "tcp4"
+	}
+	return "tcp6"
+}
+
 // reason is the system's own error, without what the caller says already.
 func reason(err error) error {
-	if errno := syscall.Errno(0); errors.As(err, &errno) {
-		return errno
+	errno := syscall.Errno(0)
+	switch {
+	case !errors.As(err, &errno):
+		return err
+	case errors.Is(errno, syscall.EADDRINUSE):
+		return fmt.Errorf("%w; hint: another program has it, or the listen.admin of another instance; set listen.admin to another address or port", errno)
 	}
-	return err
+	return errno
 }
 
 // Bound is what the server is bound to, in the order of the settings.

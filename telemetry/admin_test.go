@@ -115,6 +115,26 @@ func TestAdminStopsBesideASlowClient(t *testing.T) {
 	}
 }
 
+// Each wildcard is one family, as it is for queries, so that both can be given.
+func TestAdminWildcardsAreOneFamilyEach(t *testing.T) {
+	if probe, err := net.Listen("tcp6", "[::]:0"); err != nil {
+		t.Skip("no IPv6 here")
+	} else {
+		probe.Close()
+	}
+	four, err := BindAdmin(AdminConfig{Addresses: []string{"0.0.0.0:0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer four.Close()
+	_, port, _ := net.SplitHostPort(four.Bound()[0].String())
+	six, err := BindAdmin(AdminConfig{Addresses: []string{"[::]:" + port}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	six.Close()
+}
+
 func TestAdminBindsAllOrNone(t *testing.T) {
 	held, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -130,8 +150,8 @@ func TestAdminBindsAllOrNone(t *testing.T) {
 		a.Close()
 		t.Fatal("bound to an address in use")
 	}
-	if want := "listen admin " + held.Addr().String() + ": address already in use"; err.Error() != want {
-		t.Errorf("got %q, want %q", err, want)
+	if want := "listen admin " + held.Addr().String() + ": address already in use; hint: "; !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), "set listen.admin") {
+		t.Errorf("got %q, want %q and what to set", err, want)
 	}
 	held.Close()
 	again, err := net.Listen("tcp", free.Addr().String())
