@@ -15,21 +15,15 @@ import (
 // open opens what outlives the process and makes what depends on it: secrets
 // and certificates. It is not for "check", which must leave no traces.
 func (srv *server) open(log *slog.Logger) error {
-	dir, err := srv.openStore()
+	dir, seed, err := srv.openStore(log)
 	if err != nil {
 		return err
 	}
 	srv.keys = store.RandomKeys()
 	cfg := srv.certsConfig()
 	if dir != nil {
-		seed, err := dir.Seed(context.Background())
-		if err != nil {
-			return err
-		}
 		srv.keys = store.NewKeys(seed)
 		cfg.Store = dir
-	} else {
-		log.Debug("no store: secrets end with the process; hint: set store.directory", "directory", srv.settings.Store.Directory)
 	}
 	srv.opened = true
 	if err := srv.guard.Reload(srv.policyConfig(log), time.Now()); err != nil {
@@ -45,21 +39,35 @@ func (srv *server) open(log *slog.Logger) error {
 
 // openStore opens the store; nil when there is to be none. A directory that
 // the operator named, or that certificates have to be kept in, is made when it
-// is missing. The default one is used when it is there: trying the server out
-// leaves nothing behind.
-func (srv *server) openStore() (*store.Dir, error) {
+// is missing. The default one is used when it is there and can be: trying the
+// server out leaves nothing behind and needs nothing.
+func (srv *server) openStore(log *slog.Logger) (*store.Dir, [store.SeedBytes]byte, error) {
 	s := srv.settings
-	wanted := s.Given("store.directory") || len(s.TLS.ACME.Hosts) > 0
-	if !wanted {
-		if _, err := os.Stat(s.Store.Directory); err != nil {
-			return nil, nil
-		}
+	if s.Given("store.directory") || len(s.TLS.ACME.Hosts) > 0 {
+		return openSeeded(s.Store.Directory)
 	}
-	dir, err := store.Open(s.Store.Directory)
-	if !wanted && errors.Is(err, fs.ErrPermission) {
-		return nil, nil // another user's
+	const none = "no store: secrets end with the process; hint: set store.directory"
+	if _, err := os.Stat(s.Store.Directory); errors.Is(err, fs.ErrNotExist) {
+		log.Debug(none, "directory", s.Store.Directory)
+		return nil, [store.SeedBytes]byte{}, nil
 	}
-	return dir, err
+	dir, seed, err := openSeeded(s.Store.Directory)
+	if err != nil { // it is another user's, or the disk is full or read-only
+		log.Info(none, "directory", s.Store.Directory, "reason", err)
+	}
+	return dir, seed, nil
+}
+
+// openSeeded opens the store in directory and reads or makes its seed. Without
+// an error dir is not nil, and with one it is.
+func openSeeded(directory string) (dir *store.Dir, seed [store.SeedBytes]byte, err error) {
+	if dir, err = store.Open(directory); err != nil {
+		return nil, seed, err
+	}
+	if seed, err = dir.Seed(context.Background()); err != nil {
+		return nil, seed, err
+	}
+	return dir, seed, nil
 }
 
 // certsConfig says where certificates come from, without store and keys.
