@@ -53,7 +53,7 @@ type loader struct {
 }
 
 func (l *loader) readFile() {
-	text, err := readFile(l.file, maxSettingsBytes)
+	text, err := readText(l.file, maxSettingsBytes)
 	if err != nil {
 		// The reason names the file: it stands for the position, too.
 		l.problems = append(l.problems, Problem{Reason: err.Error(), Hint: "expected a settings file (domain-park check --sample prints one)"})

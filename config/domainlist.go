@@ -54,7 +54,7 @@ func readDomains(v value, path string) ([]string, bool) {
 		return nil, false
 	}
 	path = v.resolve(path)
-	text, err := readFile(path, maxListBytes)
+	text, err := readText(path, maxListBytes)
 	if err != nil {
 		v.wrong("a list of domains that can be read", err.Error())
 		return nil, false

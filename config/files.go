@@ -46,6 +46,16 @@ func readFile(path string, most int64) (string, error) {
 	return text.String(), nil
 }
 
+// readText is readFile for text that messages may quote. A private key, given
+// by mistake, must not get into a log.
+func readText(path string, most int64) (string, error) {
+	text, err := readFile(path, most)
+	if err == nil && strings.Contains(text, "-----BEGIN") {
+		return "", mistake(path + " is a PEM file, such as a certificate or a key, or has one in it")
+	}
+	return text, err
+}
+
 // explain is why path can't be read, without the name of the function that found out.
 func explain(path string, err error) string {
 	var pe *fs.PathError

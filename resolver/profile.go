@@ -72,10 +72,25 @@ type rrset struct {
 	rrs     []dns.RR
 }
 
+// text is what people wrote: the text without a byte order mark, which some
+// editors put first. A PEM file is an error that quotes nothing of it, as it
+// may be a private key.
+func (s Source) text() (string, error) {
+	text := strings.TrimPrefix(string(s.Text), "\ufeff")
+	if strings.Contains(text, "-----BEGIN") {
+		return "", &Error{File: s.Name, Line: 1, Reason: "a PEM file, such as a certificate or a key, or with one in it; give another file"}
+	}
+	return text, nil
+}
+
 // readProfile compiles source. ttl is that of records without one, in seconds.
 func readProfile(source Source, v values, ttl uint32) (*profile, []error) {
 	r := &profileReader{source: source, values: v, ttl: ttl}
-	entries, line, reason := splitEntries(string(source.Text))
+	text, err := source.text()
+	if err != nil {
+		return nil, []error{err}
+	}
+	entries, line, reason := splitEntries(text)
 	for i := range entries {
 		r.entry(&entries[i])
 	}

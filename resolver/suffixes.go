@@ -1,7 +1,6 @@
 package resolver
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 
@@ -44,11 +43,15 @@ func (d *domains) addCompiledSuffixes() []error {
 // addSuffixFile reads a public_suffix_list.dat: a rule a line, its sections
 // marked by comments (https://github.com/publicsuffix/list/wiki/Format).
 func (d *domains) addSuffixFile(source Source) []error {
+	list, err := source.text()
+	if err != nil {
+		return []error{err}
+	}
 	var errs []error
 	icann, rules, number := true, 0, 0
-	for line := range bytes.Lines(source.Text) {
+	for line := range strings.Lines(list) {
 		number++
-		text := strings.TrimSpace(string(line))
+		text := strings.TrimSpace(line)
 		if strings.HasPrefix(text, "//") {
 			switch {
 			case strings.Contains(text, "===BEGIN PRIVATE DOMAINS==="):
