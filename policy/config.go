@@ -32,9 +32,9 @@ type Requests struct {
 	Burst int // at once; zero: as many as Rate
 }
 
-// Responses limits UDP answers. Rates are what one client without a valid
-// cookie gets a second; its prefix gets four times as much, the network around
-// that sixteen times. A client with one gets sixteen times All, and has no other limit.
+// Responses limits the UDP answers to clients that have not shown a valid
+// cookie. Rates are what one client gets a second; its prefix gets four times
+// as much, the network around that sixteen times.
 type Responses struct {
 	Rate       int  // answers of one class from one base; zero: no limit
 	Errors     int  // REFUSED, FORMERR, NOTIMP …, whatever the base; zero: as Rate

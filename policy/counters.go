@@ -33,7 +33,7 @@ const (
 type outcome uint8
 
 const (
-	outcomeExempt  outcome = iota // no limit holds: a handshake or the settings vouch for the client
+	outcomeExempt  outcome = iota // no limit holds: a handshake, a cookie or the settings vouch for the client
 	outcomeSent                   // within its limits
 	outcomeSlipped                // over a limit: truncated
 	outcomeDropped                // over a limit

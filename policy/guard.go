@@ -213,17 +213,12 @@ func (g *Guard) Limit(q *query.Query) Action {
 		return Send
 	}
 	r, s := g.rules.Load(), g.counters.shard(q.Worker)
-	if r.responses == nil || !q.Transport.Spoofable() || q.Trusted {
+	if r.responses == nil || !q.Transport.Spoofable() || q.Cookie == query.CookieValid || q.Trusted {
 		s.responses[cl][outcomeExempt].Add(1)
 		return Send
 	}
 	c := clientOf(q.Client.Addr())
-	var by *account
-	if q.Cookie == query.CookieValid {
-		by = r.responses.chargeHolder(c, q.Received)
-	} else {
-		by = r.responses.charge(c, cl, q.Base, q.Received)
-	}
+	by := r.responses.charge(c, cl, q.Base, q.Received)
 	if by == nil {
 		s.responses[cl][outcomeSent].Add(1)
 		return Send

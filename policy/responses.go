@@ -17,9 +17,6 @@ import (
 // allowance and never its network's, while a flood that is spread over a network
 // meets the network's.
 //
-// A client with a valid cookie has one account of its own, for everything and
-// much larger: see chargeHolder.
-//
 // An account is never kept for the name that was asked (below a parked domain
 // every name exists, so a flood would just use another name for every query) and
 // never for the answer alone (a large resolver gets the same answer for hundreds
@@ -58,11 +55,6 @@ func (l level) String() string { return levelNames[l] }
 // three hosts may flood at once before a fourth one in the same prefix feels it.
 const growth = 4
 
-// holderGrowth is how many times `all` a client gets that shows a valid cookie:
-// 32,000 a second by default, more than a resolver asks one server. A guess; as
-// much as the widest network gets without.
-const holderGrowth = 16
-
 // widen is how many bits shorter than the prefix the network is, by family:
 // /24 and /20, /56 and /48.
 var widen = [families]uint8{4, 8}
@@ -97,7 +89,6 @@ type responses struct {
 	keys    keyring
 	table   *table
 	plans   [classAll]plan
-	holder  account // of a client with a valid cookie
 	lengths [families][levels]uint8
 }
 
@@ -118,7 +109,6 @@ func newResponses(cfg Responses, epoch time.Time) *responses {
 		return nil
 	}
 	r := &responses{cfg: cfg, keys: newKeyring(), table: newTable(cfg.Table, epoch)}
-	r.holder = account{class: classAll, level: levelClient, allowance: perSecond(cfg.All * holderGrowth)}
 	for f, length := range [families]int{cfg.IPv4Prefix, cfg.IPv6Prefix} {
 		r.lengths[f] = [levels]uint8{clientLength[f], uint8(length), uint8(length) - widen[f]}
 	}
@@ -210,23 +200,6 @@ func (r *responses) charge(c client, cl class, base []byte, now time.Time) *acco
 		return first
 	}
 	return refused
-}
-
-// chargeHolder takes one answer from the account of a client that has shown a
-// valid cookie, and returns that account when it refuses.
-//
-// A cookie proves that somebody at the address asked for it, not that he sent
-// this query: a host behind the same NAT can hand its cookie to a flood from
-// elsewhere (RFC 7873 §6), which is good for an hour. So there is a limit. It is
-// kept apart from the accounts without a cookie: anybody can exhaust those in
-// the holder's name.
-func (r *responses) chargeHolder(c client, now time.Time) *account {
-	const kind = uint64(classes) * uint64(levels) // the first that no other account has: see find
-	a := &r.holder
-	if !a.allowance.on() || r.table.allow(r.keys.key(c, kind, 0), &a.allowance, now) {
-		return nil
-	}
-	return a
 }
 
 // chargeAll charges accounts for n answers, or for one when one of them has

@@ -297,45 +297,6 @@ func TestWhoCanNotBeSpoofedIsNotLimited(t *testing.T) {
 	}
 }
 
-// TestACookieIsNoLicenceToReflect: a host behind the victim's NAT fetches a
-// cookie, and others flood the victim with it. Who has a cookie meets that limit
-// only, whatever is spoofed in his name without one.
-func TestACookieIsNoLicenceToReflect(t *testing.T) {
-	const second = 1_000_000 / 8 // a packet every 8 µs
-	for _, tc := range []struct {
-		name     string
-		all      int
-		holder   time.Duration // between queries with the cookie
-		spoofed  bool          // as many without it
-		low, top int           // answers with the cookie in two seconds
-	}{
-		{"a flood with a cookie", 2000, 8 * time.Microsecond, false, 95900, 96000},
-		{"a busy resolver", 2000, 40 * time.Microsecond, false, 50000, 50000},
-		{"a busy resolver, and a flood in its name", 2000, 40 * time.Microsecond, true, 50000, 50000},
-		{"a lower limit", 10, 40 * time.Microsecond, false, 478, 480},
-		{"no limit", 0, 8 * time.Microsecond, false, 2 * second, 2 * second},
-	} {
-		g := limited(t, func(r *Responses) { r.All = tc.all })
-		valid, sent := mint(g, "192.0.2.1", start), 0
-		for i := range 2 * second {
-			at := time.Duration(i) * 8 * time.Microsecond
-			q := ask("192.0.2.1", start.Add(at))
-			if tc.spoofed {
-				g.Limit(q)
-			}
-			if at%tc.holder != 0 {
-				continue
-			}
-			if g.Cookie(q, valid); g.Limit(q) == Send {
-				sent++
-			}
-		}
-		if sent < tc.low || sent > tc.top {
-			t.Errorf("%s: %d sent, want %d to %d", tc.name, sent, tc.low, tc.top)
-		}
-	}
-}
-
 func TestLimitsThatAreOffDoNotLimit(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
