@@ -117,7 +117,7 @@ var options = []option{
 	{key: "policy.requests.burst", def: `0`,
 		help:  `Queries at once, after a pause. 0: as many as one second allows.`,
 		value: into(integer(0, maxRate), func(s *Settings) *int { return &s.Policy.Requests.Burst })},
-	{key: "policy.responses", help: `Response-rate limit: UDP answers, because the address of who asks may be a lie. A client with a valid cookie meets sixteen times "all" only.`},
+	{key: "policy.responses", help: `Response-rate limit: UDP answers to clients that have not shown a valid cookie, and whose address may be a lie.`},
 	{key: "policy.responses.rate", def: `50`,
 		help:  `Answers a second for one client prefix, parked domain and class of answer. 0: no limit.`,
 		value: into(integer(0, maxRate), func(s *Settings) *int { return &s.Policy.Responses.Rate })},
