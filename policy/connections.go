@@ -222,9 +222,3 @@ func (c *Connection) unlink() {
 	c.prev.next, c.next.prev = c.next, c.prev
 	c.prev, c.next = nil, nil
 }
-
-// Deadline is when the connection becomes as old as it may, if ever.
-func (c *Connection) Deadline() (at time.Time, has bool) {
-	age := c.owner.rules.Load().limits.Age
-	return c.opened.Add(age), age > 0
-}
