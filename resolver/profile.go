@@ -72,12 +72,15 @@ type rrset struct {
 	rrs     []dns.RR
 }
 
+// pemHead begins the first line of a PEM file (RFC 7468 §3).
+const pemHead = "-----BEGIN "
+
 // text is what people wrote: the text without a byte order mark, which some
 // editors put first. A PEM file is an error that quotes nothing of it, as it
 // may be a private key.
-func (s Source) text() (string, error) {
+func (s Source) text() (string, *Error) {
 	text := strings.TrimPrefix(string(s.Text), "\ufeff")
-	if strings.Contains(text, "-----BEGIN") {
+	if strings.HasPrefix(text, pemHead) || strings.Contains(text, "\n"+pemHead) {
 		return "", &Error{File: s.Name, Line: 1, Reason: "a PEM file, such as a certificate or a key, or with one in it; give another file"}
 	}
 	return text, nil
