@@ -24,8 +24,8 @@ func bindDoH(hostport string, cfg *Config, r Resolver) ([]listener, error) {
 		if err != nil {
 			return nil, err
 		}
-		overQUIC = append(overQUIC, newH3(udp, cfg, &dohHandler{resolver: r, transport: query.DoH3, page: cfg.Page}))
-		return newDoH(tcp, cfg, &dohHandler{resolver: r, transport: query.DoH, page: cfg.Page, altSvc: altSvc(udp)}), nil
+		overQUIC = append(overQUIC, newH3(udp, cfg, &dohHandler{resolver: r, transport: query.DoH3, cfg: cfg}))
+		return newDoH(tcp, cfg, &dohHandler{resolver: r, transport: query.DoH, cfg: cfg, altSvc: altSvc(udp)}), nil
 	})
 	if err != nil {
 		for _, l := range overQUIC {
@@ -56,7 +56,7 @@ func newDoH(socket net.Listener, cfg *Config, handler http.Handler) *httpListene
 		MaxReceiveBufferPerConnection: 2 * (maxMessageBytes + 1),
 		WriteByteTimeout:              cfg.Timeouts.Write,
 	}
-	return &httpListener{newTLSSocket(accountedSocket{socket, cfg.connections()}, server.TLSConfig, cfg), server, cfg.Timeouts.Shutdown}
+	return &httpListener{newTLSSocket(accountedSocket{socket, cfg.connections()}, server.TLSConfig, cfg), server, cfg}
 }
 
 // openBoth binds addr for TCP and UDP. Port 0 stands for one that is free in

@@ -16,8 +16,8 @@ const dohPath = "/dns-query"
 type dohHandler struct {
 	resolver  Resolver
 	transport query.Transport
-	page      http.Handler // answers other paths than dohPath; nil: 404
-	altSvc    []string     // where HTTP/3 is; nil: not said
+	cfg       *Config  // its Page answers other paths than dohPath; nil: 404
+	altSvc    []string // where HTTP/3 is; nil: not said
 }
 
 // Values of header fields, as net/http wants them. They are shared by all
@@ -65,8 +65,8 @@ func (h *dohHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *dohHandler) servePage(w http.ResponseWriter, r *http.Request) {
-	if h.page != nil {
-		h.page.ServeHTTP(w, r)
+	if page := h.cfg.now().Page; page != nil {
+		page.ServeHTTP(w, r)
 		return
 	}
 	refuse(w, &httpError{http.StatusNotFound, "there is nothing here; DNS queries go to " + dohPath})

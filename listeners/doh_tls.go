@@ -61,9 +61,9 @@ func withProtocols(given *tls.Config, protos func(*tls.Config) []string) *tls.Co
 // it. Handshakes run side by side, so a stalled one holds up nobody.
 type tlsSocket struct {
 	net.Listener
-	config  *tls.Config
-	timeout time.Duration // for the whole handshake
-	log     *slog.Logger
+	config *tls.Config
+	cfg    *Config
+	log    *slog.Logger
 
 	start  sync.Once
 	ready  chan net.Conn
@@ -76,7 +76,7 @@ func newTLSSocket(socket net.Listener, config *tls.Config, cfg *Config) *tlsSock
 	s := &tlsSocket{
 		Listener: socket,
 		config:   config,
-		timeout:  cfg.Timeouts.Handshake,
+		cfg:      cfg,
 		log:      cfg.Log,
 		ready:    make(chan net.Conn),
 		failed:   make(chan error),
@@ -122,7 +122,7 @@ func (s *tlsSocket) accept() {
 }
 
 func (s *tlsSocket) handshake(raw net.Conn) {
-	_ = raw.SetDeadline(time.Now().Add(s.timeout))
+	_ = raw.SetDeadline(time.Now().Add(s.cfg.now().Timeouts.Handshake))
 	c := tls.Server(raw, s.config)
 	if err := c.HandshakeContext(s.ctx); err != nil {
 		s.log.Debug("TLS handshake failed", "transport", "doh", "client", raw.RemoteAddr().String(), "error", err)

@@ -21,7 +21,7 @@ const maxHeaderBytes = 16 << 10
 type httpListener struct {
 	socket net.Listener
 	server *http.Server
-	grace  time.Duration
+	cfg    *Config
 }
 
 // bindHTTP binds a plain HTTP address, for ACME http-01 (RFC 8555 §8.3).
@@ -38,7 +38,7 @@ func bindHTTP(hostport string, cfg *Config, _ Resolver) ([]listener, error) {
 		server := newHTTPServer(cfg, cfg.HTTPHandler)
 		server.Protocols = new(http.Protocols)
 		server.Protocols.SetHTTP1(true)
-		return &httpListener{socket, server, cfg.Timeouts.Shutdown}, nil
+		return &httpListener{socket, server, cfg}, nil
 	})
 }
 
@@ -73,7 +73,7 @@ func (l *httpListener) serve(ctx context.Context) error {
 		return errors.Join(err, l.server.Close())
 	case <-ctx.Done():
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.grace)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.cfg.now().Timeouts.Shutdown)
 	defer cancel()
 	if l.server.Shutdown(drain) != nil {
 		_ = l.server.Close() // who is not done by now is cut off

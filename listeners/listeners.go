@@ -7,18 +7,17 @@
 //
 // Start at [Bind]: it binds every address first, or none of them, so that a
 // mistake in the settings never leaves a server half up; [Set.Serve] then runs
-// until its context ends and drains.
+// until its context ends and drains. [Set.Prepare] takes another Config while it
+// serves: addresses that stay keep their sockets and their connections.
 package listeners
 
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"domainpark/query"
@@ -62,7 +61,28 @@ type Config struct {
 
 	Log *slog.Logger // nil: slog.Default()
 
-	nextWorker func() int // hands out Query.Worker from 0 on; set by Bind
+	// Set by Bind.
+	nextWorker func() int              // hands out Query.Worker from 0 on
+	latest     *atomic.Pointer[Config] // the one in force, shared by all listeners of a Set
+}
+
+// now is the Config that holds for what begins now: another one than cfg, which
+// a listener was bound with, after a change. Of it Timeouts and Page may have
+// changed, and what Connections says; the rest stays with the socket.
+func (cfg *Config) now() *Config {
+	if cfg.latest == nil {
+		return cfg
+	}
+	return cfg.latest.Load()
+}
+
+// withDefaults returns a copy of cfg with what nil and zero stand for.
+func (cfg Config) withDefaults() Config {
+	cfg.Timeouts = cfg.Timeouts.withDefaults()
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	return cfg
 }
 
 // Timeouts bound how long a client may keep something busy. Each is absolute:
@@ -90,7 +110,7 @@ func (t Timeouts) withDefaults() Timeouts {
 }
 
 // listener is one bound address of one transport. A new transport is a file
-// that makes one of these, and a row in Bind.
+// that makes one of these, and a row in transports.
 type listener interface {
 	// serve answers until ctx ends, then drains: it takes no new work,
 	// finishes what it has and returns within Timeouts.Shutdown. It returns
@@ -100,110 +120,4 @@ type listener interface {
 	close() error
 	// addr is the address it is bound to, the port filled in.
 	addr() net.Addr
-}
-
-// Bound is an address that a Set is bound to.
-type Bound struct {
-	Transport string // udp, tcp, dot, doh, doq, http; HTTP/3 appears as doh3
-	Addr      net.Addr
-}
-
-// Set is every listener of one server.
-type Set struct {
-	cfg     Config
-	guard   *guard
-	entries []entry
-}
-
-type entry struct {
-	transport string
-	listener
-}
-
-// Bind binds every address of cfg, or none: when one can't be bound the others
-// are closed again and the error names each address that failed.
-func Bind(cfg Config, r Resolver) (*Set, error) {
-	cfg.Timeouts = cfg.Timeouts.withDefaults()
-	if cfg.Log == nil {
-		cfg.Log = slog.Default()
-	}
-	cfg.tellIPv6()
-	workers := 0
-	cfg.nextWorker = func() int { workers++; return workers - 1 }
-	s := &Set{cfg: cfg, guard: &guard{resolver: r, log: cfg.Log}}
-	var errs []error
-	for _, t := range []struct {
-		name  string
-		addrs []string
-		bind  func(addr string, cfg *Config, r Resolver) ([]listener, error)
-	}{
-		{"udp", cfg.UDP, bindUDP},
-		{"tcp", cfg.TCP, bindTCP},
-		{"dot", cfg.DoT, bindDoT},
-		{"doh", cfg.DoH, bindDoH},
-		{"doq", cfg.DoQ, bindDoQ},
-		{"http", cfg.HTTP, bindHTTP},
-	} {
-		for _, addr := range t.addrs {
-			ls, err := t.bind(addr, &s.cfg, s.guard)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("listen %s %s: %w", t.name, addr, err))
-				continue
-			}
-			for _, l := range ls {
-				name := t.name
-				if _, ok := l.(h3Listener); ok {
-					name = "doh3"
-				}
-				s.entries = append(s.entries, entry{name, l})
-			}
-		}
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(append(errs, s.Close())...)
-	}
-	return s, nil
-}
-
-// Bound lists what the set is bound to, in the order of the settings.
-func (s *Set) Bound() []Bound {
-	var out []Bound
-	for _, e := range s.entries {
-		out = append(out, Bound{e.transport, e.addr()})
-	}
-	return out
-}
-
-// Panics is how many queries ended in a panic of the resolver since Bind. Such a
-// query gets no answer and reaches no counter of the resolver's. Safe for
-// concurrent use.
-func (s *Set) Panics() uint64 { return s.guard.panics.Load() }
-
-// Close gives up the sockets of a set that never served.
-func (s *Set) Close() error {
-	var errs []error
-	for _, e := range s.entries {
-		errs = append(errs, e.close())
-	}
-	return errors.Join(errs...)
-}
-
-// Serve answers queries until ctx ends, then drains every listener at once and
-// returns nil. When a listener stops by itself, Serve stops the others and
-// returns why. It may be called once.
-func (s *Set) Serve(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var wg sync.WaitGroup
-	errs := make([]error, len(s.entries))
-	for i, e := range s.entries {
-		wg.Go(func() {
-			if err := e.serve(ctx); err != nil {
-				errs[i] = fmt.Errorf("%s %s: %w", e.transport, e.addr(), err)
-				cancel(errs[i])
-			}
-		})
-	}
-	wg.Wait()
-	return errors.Join(errs...)
 }

@@ -82,14 +82,15 @@ func newQUIC(socket *net.UDPConn, cfg *Config, p quicProtocol) *quicListener {
 	return l
 }
 
+// quicConfig is for connections that begin now.
 func (l *quicListener) quicConfig() *quic.Config {
-	t := l.cfg.Timeouts
+	t := &l.cfg.now().Timeouts
 	return &quic.Config{
 		HandshakeIdleTimeout: t.Handshake / 2, // the whole handshake may take twice this time
 		// For clients that have vanished. A stalled stream must get its answer
 		// before, and idle ones a goodbye from quicWork.
 		MaxIdleTimeout:                 t.Idle + t.Message + t.Write,
-		MaxIncomingStreams:             int64(l.cfg.streams()),
+		MaxIncomingStreams:             int64(l.cfg.now().streams()),
 		MaxIncomingUniStreams:          l.quicProtocol.unidirectional,
 		InitialStreamReceiveWindow:     streamWindow,
 		MaxStreamReceiveWindow:         streamWindow,
@@ -106,7 +107,9 @@ func (l *quicListener) close() error { return l.socket.Close() }
 // serve implements listener. quic-go reads on by itself after errors that pass.
 func (l *quicListener) serve(ctx context.Context) error {
 	defer l.socket.Close()
-	ln, err := l.transport.ListenEarly(chargedTokens(quicTLS(l.cfg.TLS, l.alpn), l.cfg.connections()), l.quicConfig())
+	config := l.quicConfig()
+	config.GetConfigForClient = func(*quic.ClientInfo) (*quic.Config, error) { return l.quicConfig(), nil }
+	ln, err := l.transport.ListenEarly(chargedTokens(quicTLS(l.cfg.TLS, l.alpn), l.cfg.connections()), config)
 	if err != nil {
 		return err
 	}
@@ -162,14 +165,14 @@ func (l *quicListener) serveConn(ctx context.Context, conn *quic.Conn) {
 			continue
 		}
 		now := time.Now()
-		_ = s.SetReadDeadline(now.Add(l.cfg.Timeouts.Message))
-		_ = s.SetWriteDeadline(now.Add(l.cfg.Timeouts.Message + l.cfg.Timeouts.Write))
+		_ = s.SetReadDeadline(now.Add(l.cfg.now().Timeouts.Message))
+		_ = s.SetWriteDeadline(now.Add(l.cfg.now().Timeouts.Message + l.cfg.now().Timeouts.Write))
 		goroutines.Go(func() {
 			defer work.end()
 			rest()
 		})
 	}
-	work.drain(l.cfg.Timeouts.Shutdown)
+	work.drain(l.cfg.now().Timeouts.Shutdown)
 	goroutines.Wait()
 }
 

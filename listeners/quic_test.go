@@ -25,7 +25,7 @@ func watched(t *testing.T, r Resolver) (s *running, l *quicListener, conns chan 
 	if err != nil {
 		t.Fatal(err)
 	}
-	l = set.entries[0].listener.(*quicListener)
+	l = set.sites[0].entries[0].listener.(*quicListener)
 	conns = make(chan *quic.Conn, 10)
 	open := l.conn
 	l.conn = func(c *quic.Conn) (quicConn, error) {
@@ -197,7 +197,7 @@ func TestQUICCountsUnprovenHandshakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := set.entries[0].listener.(*quicListener)
+	l := set.sites[0].entries[0].listener.(*quicListener)
 	began := make(chan int64, 100)
 	begin := l.transport.ConnContext
 	l.transport.ConnContext = func(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {

@@ -16,7 +16,7 @@ func TestServeEndsWhenOneListenerIsLost(t *testing.T) {
 	lost := set.Bound()[1]
 	done := make(chan error, 1)
 	go func() { done <- set.Serve(t.Context()) }()
-	if err := set.entries[1].close(); err != nil {
+	if err := set.sites[1].entries[0].close(); err != nil {
 		t.Fatal(err)
 	}
 	select {

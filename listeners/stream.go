@@ -79,7 +79,7 @@ func (c *stream) runTLS() {
 func (c *stream) handshake() bool {
 	t := c.server.secure(c.raw)
 	c.conn = t
-	c.idleBy = time.Now().Add(c.server.timeouts.Handshake)
+	c.idleBy = time.Now().Add(c.server.timeouts().Handshake)
 	c.arm()
 	err := t.Handshake()
 	if err != nil {
@@ -111,7 +111,7 @@ func (c *stream) fill() error {
 		now := time.Now()
 		if n > 0 {
 			if c.in.empty() {
-				c.messageBy = now.Add(c.server.timeouts.Message)
+				c.messageBy = now.Add(c.server.timeouts().Message)
 			}
 			c.in.took(n)
 			c.received = now
@@ -169,7 +169,7 @@ func (c *stream) answer() error {
 	if message != nil {
 		err = c.answerFrom(message)
 		c.idleBy = time.Now().Add(c.server.idle())
-		c.messageBy = c.received.Add(c.server.timeouts.Message) // of one that has begun behind them
+		c.messageBy = c.received.Add(c.server.timeouts().Message) // of one that has begun behind them
 	}
 	c.in.settle()
 	return err
@@ -224,7 +224,7 @@ func (s *scratch) release() {
 
 // write sends answers. The client must take all of them within one timeout.
 func (c *stream) write(answers []byte) error {
-	_ = c.raw.SetWriteDeadline(time.Now().Add(c.server.timeouts.Write))
+	_ = c.raw.SetWriteDeadline(time.Now().Add(c.server.timeouts().Write))
 	_, err := c.conn.Write(answers)
 	c.stuck = err != nil
 	return err
@@ -248,7 +248,7 @@ func (c *stream) close() {
 // own: closing at once would reset the connection, and with it answers that the
 // client has not read yet (RFC 9293 §3.10.4, RFC 1122 §4.2.2.13).
 func (c *stream) linger() {
-	by := time.Now().Add(min(lingering, c.server.timeouts.Shutdown))
+	by := time.Now().Add(min(lingering, c.server.timeouts().Shutdown))
 	_ = c.raw.SetDeadline(by)
 	if t, ok := c.conn.(*tls.Conn); ok {
 		_ = t.CloseWrite()

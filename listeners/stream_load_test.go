@@ -96,7 +96,7 @@ func TestStreamsReturnWhatTheyUse(t *testing.T) {
 		t.Run(transport, func(t *testing.T) {
 			s := start(t, listenOn(transport, "127.0.0.1:0"), mirror)
 			addr := s.addrOf(t, transport)
-			engine := s.entries[0].listener.(*streams)
+			engine := s.sites[0].entries[0].listener.(*streams)
 			open := func() int {
 				engine.mu.Lock()
 				defer engine.mu.Unlock()

@@ -31,7 +31,7 @@ type streams struct {
 	ln        streamListener
 	transport query.Transport
 	secure    func(net.Conn) *tls.Conn // puts TLS in front; nil: plain TCP
-	timeouts  Timeouts
+	cfg       *Config
 	resolver  Resolver
 	accounts  Connections
 	log       *slog.Logger
@@ -58,13 +58,16 @@ func newStreams(ln streamListener, t query.Transport, cfg *Config, r Resolver) *
 	return &streams{
 		ln:        ln,
 		transport: t,
-		timeouts:  cfg.Timeouts,
+		cfg:       cfg,
 		resolver:  r,
 		accounts:  cfg.connections(),
 		log:       cfg.Log,
 		open:      make(map[*stream]struct{}),
 	}
 }
+
+// timeouts are those in force.
+func (s *streams) timeouts() *Timeouts { return &s.cfg.now().Timeouts }
 
 // addr implements listener.
 func (s *streams) addr() net.Addr { return s.ln.Addr() }
@@ -163,8 +166,8 @@ func (s *streams) keepalive() time.Duration {
 // drain tells every connection, and the accept loop, that the end is near.
 func (s *streams) drain() {
 	now := time.Now()
-	s.lookUntil = now.Add(min(lastLook, s.timeouts.Shutdown))
-	s.endBy = now.Add(s.timeouts.Shutdown)
+	s.lookUntil = now.Add(min(lastLook, s.timeouts().Shutdown))
+	s.endBy = now.Add(s.timeouts().Shutdown)
 	s.draining.Store(true)
 	_ = s.ln.SetDeadline(s.lookUntil)
 	s.mu.Lock()

@@ -23,14 +23,14 @@ type udpGroup struct {
 	workers  []*udpWorker
 	stopping atomic.Bool
 	drainBy  time.Time // set before stopping
-	shutdown time.Duration
+	cfg      *Config
 }
 
 // openUDP binds addr once for each worker. The first socket is bound alone, so
 // that an address which any other process holds is found out, even one that
 // shares its ports as we do; only then is the port opened to the others.
 func openUDP(addr netip.AddrPort, cfg *Config, r Resolver) (listener, error) {
-	g := &udpGroup{address: addr, shutdown: cfg.Timeouts.Shutdown}
+	g := &udpGroup{address: addr, cfg: cfg}
 	for range udpWorkers(cfg) {
 		fd, err := udpSocket(g.address, len(g.workers) == 0)
 		if err != nil {
@@ -70,7 +70,7 @@ func (g *udpGroup) serve(ctx context.Context) error {
 // stop makes every worker answer what its socket holds and end. Shutting down an
 // unconnected UDP socket is ENOTCONN, but Linux wakes its readers all the same.
 func (g *udpGroup) stop() {
-	g.drainBy = time.Now().Add(g.shutdown)
+	g.drainBy = time.Now().Add(g.cfg.now().Timeouts.Shutdown)
 	g.stopping.Store(true)
 	for _, w := range g.workers {
 		unix.Shutdown(w.fd, unix.SHUT_RD)

@@ -24,8 +24,8 @@ type portableUDP struct {
 	resolver Resolver
 	log      *slog.Logger
 	lines    throttle
-	grace    time.Duration // how long at most to answer what the socket holds
-	numbers  []int         // Query.Worker, for each worker
+	cfg      *Config
+	numbers  []int // Query.Worker, for each worker
 }
 
 // openPortableUDP binds addr. On Windows, which tells no addresses, answers from
@@ -36,8 +36,7 @@ func openPortableUDP(addr netip.AddrPort, cfg *Config, r Resolver) (listener, er
 		return nil, err
 	}
 	_ = conn.SetReadBuffer(receiveBufferBytes) // what the system gives has to do
-	u := &portableUDP{conn: conn, ipv6: addr.Addr().Is6(), resolver: r, log: cfg.Log,
-		grace: min(lingering, cfg.Timeouts.Shutdown)}
+	u := &portableUDP{conn: conn, ipv6: addr.Addr().Is6(), resolver: r, log: cfg.Log, cfg: cfg}
 	if addr.Addr().IsUnspecified() {
 		u.wildcard = u.tellDestination() == nil
 	}
@@ -83,7 +82,7 @@ func (u *portableUDP) work(number int) error {
 		extra = make([]byte, 128) // more than any system's control message takes
 	)
 	failed := 0 // reads in a row
-	for drain := (drainer{grace: u.grace}); ; {
+	for drain := (drainer{cfg: u.cfg}); ; {
 		n, extraN, _, client, err := u.conn.ReadMsgUDPAddrPort(in, extra)
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
@@ -124,9 +123,10 @@ func (u *portableUDP) work(number int) error {
 // no portable way to ask the socket, so it looks for lastLook again and again
 // until one look brings nothing.
 type drainer struct {
-	grace time.Duration
-	by    time.Time // zero until ctx has ended
-	got   int       // datagrams since the latest look began
+	cfg   *Config
+	grace time.Duration // how long at most to answer what the socket holds
+	by    time.Time     // zero until ctx has ended
+	got   int           // datagrams since the latest look began
 }
 
 // over is asked when a read has run into its deadline.
@@ -134,6 +134,7 @@ func (d *drainer) over(conn *net.UDPConn) bool {
 	now := time.Now()
 	switch {
 	case d.by.IsZero():
+		d.grace = min(lingering, d.cfg.now().Timeouts.Shutdown)
 		d.by = now.Add(d.grace)
 	case d.got == 0, now.After(d.by):
 		return true
