@@ -22,10 +22,13 @@ type cli struct {
 	Version versionFlag `help:"Print the version and exit, as the command does."`
 	IPs     ipsFlag     `name:"ips" help:"Print the addresses of this machine and exit, as the command does."`
 
-	Serve      serveCommand   `cmd:"" default:"withargs" help:"Answer queries until SIGTERM or SIGINT. The default command."`
-	Check      checkCommand   `cmd:"" help:"Tell what is wrong with the settings, or what they come to."`
-	IPsCommand ipsCommand     `cmd:"" name:"ips" help:"Print the addresses of this machine."`
-	VersionCmd versionCommand `cmd:"" name:"version" help:"Print the version."`
+	Serve      serveCommand      `cmd:"" default:"withargs" help:"Answer queries until SIGTERM or SIGINT. The default command."`
+	Check      checkCommand      `cmd:"" help:"Tell what is wrong with the settings, or what they come to."`
+	Health     healthCommand     `cmd:"" help:"Ask a running server whether it is ready; exit 1 when it is not."`
+	IPsCommand ipsCommand        `cmd:"" name:"ips" help:"Print the addresses of this machine."`
+	Manual     manualCommand     `cmd:"" help:"Print a page of the manual, for man -l -."`
+	Completion completionCommand `cmd:"" help:"Print what makes a shell complete commands and flags."`
+	VersionCmd versionCommand    `cmd:"" name:"version" help:"Print the version."`
 }
 
 const description = `Serves DNS for parked domains: nobody can send mail in the name of a domain that is delegated here.`
