@@ -18,8 +18,9 @@ const root = "../.."
 // mayImport is DESIGN §1: which of our packages each of them may import.
 // Tests are free to import what they like.
 var mayImport = map[string][]string{
+	"audit":           {"query"},
 	"bench/overload":  {},
-	"cmd/domain-park": {"config", "certs", "store", "telemetry", "listeners", "resolver", "policy", "query"},
+	"cmd/domain-park": {"audit", "config", "certs", "store", "telemetry", "listeners", "resolver", "policy", "query"},
 	"certs":           {"store"},
 	"config":          {},
 	"listeners":       {"query"},

@@ -24,6 +24,7 @@ type cli struct {
 
 	Serve      serveCommand      `cmd:"" default:"withargs" help:"Answer queries until SIGTERM or SIGINT. The default command."`
 	Check      checkCommand      `cmd:"" help:"Tell what is wrong with the settings, or what they come to."`
+	Audit      auditCommand      `cmd:"" help:"Test whether domains are protected, and their delegations."`
 	Health     healthCommand     `cmd:"" help:"Ask a running server whether it is ready; exit 1 when it is not."`
 	IPsCommand ipsCommand        `cmd:"" name:"ips" help:"Print the addresses of this machine."`
 	Manual     manualCommand     `cmd:"" help:"Print a page of the manual, for man -l -."`
@@ -38,6 +39,7 @@ func main() {
 		kong.Name("domain-park"),
 		kong.Description(description),
 		kong.Vars(config.FlagHelp()),
+		kong.Vars{"transports": transportNames()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: helpWidth}),
 		kong.Help(printHelp),
 	)
@@ -46,7 +48,7 @@ func main() {
 	}
 	ctx, err := app.Parse(os.Args[1:])
 	if err != nil {
-		fail(errors.New(usage(err) + "; domain-park --help lists commands and flags"))
+		fail(statusError{usageStatus(err), errors.New(usage(err) + "; domain-park --help lists commands and flags")})
 	}
 	if err := ctx.Run(); err != nil {
 		fail(err)
@@ -62,12 +64,35 @@ func usage(err error) string {
 	return text
 }
 
+// statusError ends the program with a status, and a message if there is one.
+type statusError struct {
+	status int
+	error
+}
+
+// usageStatus is that of a wrong command line: an audit's other ones mean that
+// the domain fails.
+func usageStatus(err error) int {
+	var pe *kong.ParseError
+	if errors.As(err, &pe) && strings.HasPrefix(pe.Context.Command(), "audit") {
+		return auditNotDone
+	}
+	return 1
+}
+
 // fail prints what an operator did wrong, a line for each mistake, and ends
 // the program. Nothing stands in front of file:line:column, so that editors
 // find the place.
 func fail(err error) {
-	fmt.Fprintln(os.Stderr, strings.TrimSpace(err.Error()))
-	os.Exit(1)
+	status := 1
+	var se statusError
+	if errors.As(err, &se) {
+		status, err = se.status, se.error
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, strings.TrimSpace(err.Error()))
+	}
+	os.Exit(status)
 }
 
 // helpWidth is a line's length, on wider terminals too.

@@ -13,6 +13,7 @@ func TestHelp(t *testing.T) {
 		"help.txt":       {"--help"},
 		"help-serve.txt": {"serve", "--help"},
 		"help-check.txt": {"check", "-h"},
+		"help-audit.txt": {"audit", "--help"},
 	} {
 		r := execute(t, args...)
 		if r.status != 0 || r.stderr != "" {
