@@ -74,11 +74,15 @@ func (s *snapshot) locate(of name, scope int, z *spot) place {
 		suffix  = count - 1
 		private = false
 	)
+	hash, end := s.domains.root(), len(of.wire)-1
 	for i := count - 1; i >= 0; i-- {
-		n, found := s.domains.find(of.wire[of.at[i]:])
-		f := n.flags
-		if f&inZone != 0 {
-			z.enter(i, n)
+		at := int(of.at[i])
+		rest := of.wire[at:]
+		hash, end = s.domains.below(hash, rest[:end-at]), at
+		var f flags
+		n := s.domains.at(hash, rest)
+		if n != nil {
+			f = n.flags
 		}
 		switch {
 		case i <= scope:
@@ -89,7 +93,13 @@ func (s *snapshot) locate(of name, scope int, z *spot) place {
 		case parent&wildcards != 0:
 			suffix, private = i, parent&wildcardICANN == 0
 		}
+		if n == nil {
+			break
+		}
 		seen |= f
+		if f&inZone != 0 {
+			z.enter(i, n)
+		}
 		if f&apex != 0 {
 			deepest = i
 		}
@@ -99,7 +109,7 @@ func (s *snapshot) locate(of name, scope int, z *spot) place {
 		if i == 0 && f&host != 0 {
 			p.host = int(n.value)
 		}
-		if !found || f&(inner|wildcards) == 0 {
+		if f&(inner|wildcards) == 0 {
 			break
 		}
 		parent = f

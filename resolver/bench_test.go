@@ -109,7 +109,7 @@ func BenchmarkDomains(b *testing.B) {
 	b.Run("table", func(b *testing.B) {
 		for b.Loop() {
 			for i := q.Count - 1; i >= 0; i-- {
-				if n, ok := s.domains.find(q.Name[q.Labels[i]:]); !ok || n.flags&inner == 0 {
+				if n := s.domains.find(q.Name[q.Labels[i]:]); n == nil || n.flags&inner == 0 {
 					break
 				}
 			}

@@ -155,17 +155,21 @@ func (r *Resolver) appendOPT(dst []byte, start int, s *snapshot, q *query.Query,
 		dst = binary.BigEndian.AppendUint16(dst, ede)
 		room -= 6
 	}
-	if !proven(q) {
-		room = min(room, maxAmplified(q)-(len(dst)-start))
-	}
-	if e.nsid && len(s.nsid) > 0 && room >= 4+len(s.nsid) {
-		dst = binary.BigEndian.AppendUint32(dst, uint32(optionNSID<<16|len(s.nsid)))
-		dst = append(dst, s.nsid...)
+	if e.nsid && len(s.nsid) > 0 {
+		if !proven(q) {
+			room = min(room, maxAmplified(q)-(len(dst)-start))
+		}
+		if room >= 4+len(s.nsid) {
+			dst = binary.BigEndian.AppendUint32(dst, uint32(optionNSID<<16|len(s.nsid)))
+			dst = append(dst, s.nsid...)
+		}
 	}
 	if q.Transport.Encrypted() {
 		dst = appendPadding(dst, start, q.Limit)
 	}
-	binary.BigEndian.PutUint16(dst[at+9:], uint16(len(dst)-at-optBytes))
+	if size := len(dst) - at - optBytes; size > 0 {
+		binary.BigEndian.PutUint16(dst[at+9:], uint16(size))
+	}
 	return dst
 }
 

@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -104,6 +105,35 @@ func lower(c byte) byte {
 		c |= 0x20
 	}
 	return c
+}
+
+// foldName writes name in lower case to dst, which is as long. Length bytes are
+// not letters. Eight bytes at a time, it takes a third of the instructions of a
+// loop over bytes, which were a tenth of a whole answer's.
+func foldName(dst, name []byte) {
+	dst = dst[:len(name)]
+	i := 0
+	for ; i+8 <= len(name); i += 8 {
+		binary.LittleEndian.PutUint64(dst[i:], lower8(binary.LittleEndian.Uint64(name[i:])))
+	}
+	if i == 0 {
+		for i, c := range name {
+			dst[i] = lower(c)
+		}
+		return
+	}
+	last := len(name) - 8 // overlaps what is folded already
+	binary.LittleEndian.PutUint64(dst[last:], lower8(binary.LittleEndian.Uint64(name[last:])))
+}
+
+// lower8 folds eight bytes: in each, the highest bit of a sum tells whether the
+// lower seven bits are at least 'A', and of another whether they are above 'Z'.
+func lower8(w uint64) uint64 {
+	const each = 0x0101010101010101
+	const high = 0x80 * each
+	low := w &^ high
+	upper := (low + (0x80-'A')*each) &^ (low + (0x7f-'Z')*each) &^ w & high
+	return w | upper>>2
 }
 
 // equalFold tells whether two names in wire format are the same.

@@ -113,7 +113,9 @@ func (r *request) parse(q *query.Query) (kind query.Kind, silent bool) {
 // parseQuestion reads the one question and notes its name, folded, in q.
 func (r *request) parseQuestion(q *query.Query) bool {
 	m := q.Message
-	at := headerBytes
+	// A label, the byte after it and the name's end must lie before this.
+	end := min(len(m), headerBytes+query.MaxNameBytes)
+	at, count := headerBytes, 0
 	for {
 		if at >= len(m) {
 			return false
@@ -125,26 +127,26 @@ func (r *request) parseQuestion(q *query.Query) bool {
 		}
 		// Everything above 63 is a pointer, which has nothing to point to in
 		// the first name of a message, or a label type that was never used
-		// (RFC 6891 §5). The label, the byte after it and the root must fit.
-		if n > 63 || at+n+1 >= len(m) || at+n+2-headerBytes > query.MaxNameBytes {
+		// (RFC 6891 §5).
+		if n > 63 || at+n+2 > end {
 			return false
 		}
 		if m[at+1] == '_' {
-			r.scope = q.Count
+			r.scope = count
 		}
-		q.Labels[q.Count] = uint8(at - headerBytes)
-		q.Count++
+		q.Labels[count&query.MaxLabels] = uint8(at - headerBytes) // the mask spares a check: there are no more
+		count++
 		at += n + 1
 	}
 	if at+4 > len(m) {
 		return false
 	}
+	q.Count = count
 	q.Name = q.Fold[:at-headerBytes]
-	for i, c := range m[headerBytes:at] {
-		q.Name[i] = lower(c)
-	}
-	q.Type = binary.BigEndian.Uint16(m[at:])
-	q.Class = binary.BigEndian.Uint16(m[at+2:])
+	foldName(q.Name, m[headerBytes:at])
+	fixed := m[at : at+4]
+	q.Type = binary.BigEndian.Uint16(fixed)
+	q.Class = binary.BigEndian.Uint16(fixed[2:])
 	r.question = at + 4
 	return true
 }
@@ -154,17 +156,20 @@ func (r *request) parseQuestion(q *query.Query) bool {
 // ignore them too. Bytes behind the last record are ignored.
 func (r *request) parseRecords(q *query.Query) bool {
 	m := q.Message
-	ancount := int(binary.BigEndian.Uint16(m[6:]))
-	nscount := int(binary.BigEndian.Uint16(m[8:]))
-	arcount := int(binary.BigEndian.Uint16(m[10:]))
+	counts := binary.BigEndian.Uint64(m[4:headerBytes]) // of the four sections
+	before := int(counts>>32&0xffff + counts>>16&0xffff)
 	at := r.question
-	for i := range ancount + nscount + arcount {
+	for i := range before + int(counts&0xffff) {
 		owner := at
-		at = skipName(m, at)
-		if at < 0 || at+10 > len(m) {
+		if at < len(m) && m[at] == 0 { // the root, as of every OPT record
+			at++
+		} else if at = skipName(m, at); at < 0 {
 			return false
 		}
-		fixed := m[at:]
+		if len(m)-at < 10 {
+			return false
+		}
+		fixed := m[at : at+10]
 		data := at + 10
 		at = data + int(binary.BigEndian.Uint16(fixed[8:]))
 		if at > len(m) {
@@ -174,7 +179,7 @@ func (r *request) parseRecords(q *query.Query) bool {
 			continue
 		}
 		// One OPT, owned by the root, in the additional section (RFC 6891 §6.1.1).
-		if q.HasOPT || m[owner] != 0 || i < ancount+nscount {
+		if q.HasOPT || m[owner] != 0 || i < before {
 			return false
 		}
 		q.HasOPT = true

@@ -87,10 +87,14 @@ func parseToken(label string) (token, error) {
 }
 
 // matches tells whether p stands for q's name, whose first below labels lie
-// below the parked domain.
-func (p *pattern) matches(q *query.Query, below int, underscore bool) bool {
-	if underscore != p.underscore || below < p.least || below > p.least && !p.open {
+// below the parked domain. The name has a label that begins with an underscore
+// if p has, and only then.
+func (p *pattern) matches(q *query.Query, below int) bool {
+	if below < p.least || below > p.least && !p.open {
 		return false
+	}
+	if len(p.tokens) == 1 && p.open || below == 0 {
+		return true // ** alone, or the parked domain itself
 	}
 	// The usual way to match wildcards without recursion: walk from the
 	// parked domain outwards, and when a label does not fit, let the last **

@@ -9,48 +9,11 @@ import (
 	"strconv"
 	"strings"
 
-	"domainpark/query"
-
 	"github.com/miekg/dns"
 )
 
 //go:embed parked.zone
 var embeddedProfile []byte
-
-// profile is what parked domains answer, compiled. It never changes.
-type profile struct {
-	types []typeRules
-	soa   *records // for negative answers: in the authority section
-}
-
-// typeRules are the records of one type, the most specific pattern first.
-type typeRules struct {
-	rrtype uint16
-	rules  []rule
-}
-
-type rule struct {
-	pattern pattern
-	records *records
-}
-
-// find returns the records of type rrtype that q's name has, or nil. The first
-// below labels of the name lie below the parked domain.
-func (p *profile) find(rrtype uint16, q *query.Query, below int, underscore bool) *records {
-	for i := range p.types {
-		if p.types[i].rrtype != rrtype {
-			continue
-		}
-		rules := p.types[i].rules
-		for j := range rules {
-			if rules[j].pattern.matches(q, below, underscore) {
-				return rules[j].records
-			}
-		}
-		return nil
-	}
-	return nil
-}
 
 // profileReader reads one profile and collects its mistakes.
 type profileReader struct {
@@ -307,19 +270,12 @@ func (r *profileReader) compile() *profile {
 			r.fail(s.line, 0, "%s", err)
 			continue
 		}
-		i := slices.IndexFunc(p.types, func(t typeRules) bool { return t.rrtype == s.rrtype })
-		if i < 0 {
-			i = len(p.types)
-			p.types = append(p.types, typeRules{rrtype: s.rrtype})
-		}
-		p.types[i].rules = append(p.types[i].rules, rule{s.pattern, &b.records})
+		p.add(s.rrtype, rule{s.pattern, &b.records})
 		if s.rrtype == dns.TypeSOA {
 			p.soa = r.negative(s.rrs[0].(*dns.SOA))
 		}
 	}
-	for _, t := range p.types {
-		slices.SortFunc(t.rules, func(a, b rule) int { return a.pattern.compare(&b.pattern) })
-	}
+	p.sort()
 	return p
 }
 

@@ -215,7 +215,10 @@ func (r *Resolver) write(dst []byte, s *snapshot, q *query.Query, req *request, 
 		dst, extra, q.MaxAge = z.message, z.ar, z.maxAge
 	case rec != nil:
 		var size int
-		size, extra = rec.fit(r.additionalRoom(room, s, q, &req.edns) - (body - start))
+		size = len(rec.wire)
+		if rec.ar > 0 {
+			size, extra = rec.fit(r.additionalRoom(room, s, q, &req.edns) - (body - start))
+		}
 		dst = rec.appendTo(dst, start, rep.base, q.Base, size)
 		if len(dst)-start > room {
 			dst, q.Truncate, extra = dst[:body], true, 0
@@ -223,7 +226,7 @@ func (r *Resolver) write(dst []byte, s *snapshot, q *query.Query, req *request, 
 			q.MaxAge = rec.maxAge
 		}
 	}
-	putHeader(dst[start:], q, req, rep, extra)
+	putHeader(dst[start:start+headerBytes], q, req, rep, extra)
 	if q.HasOPT {
 		dst = r.appendOPT(dst, start, s, q, &req.edns, rep.ede)
 	}
@@ -232,30 +235,33 @@ func (r *Resolver) write(dst []byte, s *snapshot, q *query.Query, req *request, 
 
 // putHeader writes flags and counts over those of the query. RD and CD are
 // copied (RFC 1035 §4.1.1, RFC 4035 §3.1.6), RA and AD are never set.
-func putHeader(m []byte, q *query.Query, req *request, rep *reply, extra uint16) {
+func putHeader(header []byte, q *query.Query, req *request, rep *reply, extra uint16) {
 	flags := flagQR | uint16(req.opcode)<<opcodeShift | req.flags&(flagRD|flagCD) | q.Rcode&15
-	if rep.kind != query.KindChaos && rep.kind != query.KindCookie && !rep.kind.Error() && !req.zone.foreign {
+	if speaksFor[rep.kind] && !req.zone.foreign {
 		flags |= flagAA
 	}
-	arcount := extra
-	var qdcount, ancount, nscount uint16
-	if req.question > headerBytes {
-		qdcount = 1
-	}
-	if q.HasOPT {
-		arcount++
-	}
+	c := counts{ar: extra}
 	switch {
 	case q.Truncate:
 		flags |= flagTC
 	case rep.records != nil:
-		ancount, nscount = rep.records.answer, rep.records.ns
+		c.answer, c.ns = rep.records.answer, rep.records.ns
 	default:
-		ancount, nscount = req.zone.answer, req.zone.ns
+		c.answer, c.ns = req.zone.answer, req.zone.ns
 	}
-	binary.BigEndian.PutUint16(m[2:], flags)
-	binary.BigEndian.PutUint16(m[4:], qdcount)
-	binary.BigEndian.PutUint16(m[6:], ancount)
-	binary.BigEndian.PutUint16(m[8:], nscount)
-	binary.BigEndian.PutUint16(m[10:], arcount)
+	var qdcount uint64
+	if req.question > headerBytes {
+		qdcount = 1
+	}
+	if q.HasOPT {
+		c.ar++
+	}
+	binary.BigEndian.PutUint16(header[2:], flags)
+	binary.BigEndian.PutUint64(header[4:], qdcount<<48|uint64(c.answer)<<32|uint64(c.ns)<<16|uint64(c.ar))
+}
+
+// speaksFor tells which kinds of answer speak for a domain, with AA set: all
+// without an error that are about one.
+var speaksFor = [query.Kinds]bool{
+	query.KindNone: true, query.KindAnswer: true, query.KindNoData: true, query.KindNXDomain: true, query.KindReferral: true,
 }

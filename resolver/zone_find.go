@@ -22,7 +22,7 @@ type spot struct {
 
 // enter notes what is known of the name's part that begins at label i. It is
 // called from the right to the left.
-func (p *spot) enter(i int, n node) {
+func (p *spot) enter(i int, n *node) {
 	switch {
 	case n.flags&zoneApex != 0:
 		*p = spot{in: true, apex: i, apexNode: n.value, cut: -1, alias: -1, reports: -1, closest: -1}
@@ -45,12 +45,19 @@ func (p *spot) enter(i int, n node) {
 // spotOf finds out where of lies, without regard to its first labels.
 func (s *snapshot) spotOf(of name, without int) spot {
 	var p spot
+	hash, end := s.domains.root(), len(of.wire)-1
 	for i := len(of.at) - 1; i >= without; i-- {
-		n, found := s.domains.find(of.wire[of.at[i]:])
+		at := int(of.at[i])
+		rest := of.wire[at:]
+		hash, end = s.domains.below(hash, rest[:end-at]), at
+		n := s.domains.at(hash, rest)
+		if n == nil {
+			break
+		}
 		if n.flags&inZone != 0 {
 			p.enter(i, n)
 		}
-		if !found || n.flags&inner == 0 {
+		if n.flags&inner == 0 {
 			break
 		}
 	}
@@ -64,8 +71,11 @@ func (s *snapshot) wildcard(encloser []byte) (node uint32, ok bool) {
 		return 0, false
 	}
 	var buf [query.MaxNameBytes + 1]byte
-	n, _ := s.domains.find(append(append(buf[:0], 1, '*'), encloser...))
-	return n.value, n.flags&zoneName != 0 && n.flags&zoneApex == 0
+	n := s.domains.find(append(append(buf[:0], 1, '*'), encloser...))
+	if n == nil || n.flags&(zoneName|zoneApex) != zoneName {
+		return 0, false
+	}
+	return n.value, true
 }
 
 // zoneData holds the records of all names in zones, one name after another:

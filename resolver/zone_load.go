@@ -173,7 +173,7 @@ func (l *zoneLoader) addOwner(apex string, o *zoneOwner) error {
 func (l *zoneLoader) markAbove(name, apex string) error {
 	for name != apex {
 		name = name[1+name[0]:]
-		if n, _ := l.s.domains.find([]byte(name)); n.flags&(zoneName|inner) == zoneName|inner {
+		if n := l.s.domains.find([]byte(name)); n != nil && n.flags&(zoneName|inner) == zoneName|inner {
 			return nil // so its parents are marked as well
 		}
 		if _, err := l.s.mark([]byte(name), zoneName); err != nil {
@@ -233,7 +233,7 @@ func (l *zoneLoader) finish() {
 		return
 	}
 	for apex, at := range l.above {
-		n, _ := l.s.domains.find([]byte(apex))
+		n := l.s.domains.find([]byte(apex)) // every apex was added
 		binary.BigEndian.PutUint32(l.s.zoneData[n.value:], at)
 	}
 	for apex, i := range l.apexes {
