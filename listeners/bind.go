@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -117,24 +118,39 @@ func network(protocol string, addr netip.AddrPort) string {
 	return protocol + "6"
 }
 
-// openTCPSocket binds a TCP socket, for DoT and DoH too. Errors are for operators.
-func openTCPSocket(addr netip.AddrPort) (*net.TCPListener, error) {
+// openTCPSocket binds a TCP socket for transport, or takes the one that was
+// inherited. Errors are for operators.
+func openTCPSocket(cfg *Config, transport string, addr netip.AddrPort) (*net.TCPListener, error) {
+	if ln, err := cfg.Inherited.stream(transport, addr); ln != nil || err != nil {
+		return ln, err
+	}
 	// Keep-alive probes would cost four system calls a connection, and find
 	// nothing that the idle timeout does not find sooner.
 	lc := net.ListenConfig{KeepAlive: -1}
 	// A second path gains nothing in an exchange of two packets.
 	lc.SetMultipathTCP(false)
+	if cfg.Overlap {
+		lc.Control = sharing
+	}
 	ln, err := lc.Listen(context.Background(), network("tcp", addr), addr.String())
 	if err != nil {
 		return nil, bindError("tcp", addr, err)
 	}
-	return ln.(*net.TCPListener), nil
+	tcp := ln.(*net.TCPListener)
+	if err := shareTCP(tcp, cfg.Overlap); err != nil {
+		return nil, errors.Join(err, tcp.Close())
+	}
+	return tcp, nil
 }
 
-// openUDPSocket binds a UDP socket in the runtime's poller, for QUIC and for systems
-// without recvmmsg. Errors are for operators.
-func openUDPSocket(addr netip.AddrPort) (*net.UDPConn, error) {
-	conn, err := net.ListenUDP(network("udp", addr), net.UDPAddrFromAddrPort(addr))
+// openUDPSocket binds a UDP socket in the runtime's poller, for QUIC and for
+// systems without recvmmsg, or takes the one that was inherited. Errors are for
+// operators.
+func openUDPSocket(cfg *Config, transport string, addr netip.AddrPort) (*net.UDPConn, error) {
+	if conn, err := cfg.Inherited.packets(transport, addr); conn != nil || err != nil {
+		return conn, err
+	}
+	conn, err := listenUDP(addr, cfg.Overlap)
 	if err != nil {
 		return nil, bindError("udp", addr, err)
 	}
@@ -179,6 +195,9 @@ func inUse(h holder) (by, hint string) {
 	case h.user != "":
 		by = " by a process of user " + h.user
 		hint = "run as root to see which; " + hint
+	}
+	if program, err := os.Executable(); err == nil && h.name == filepath.Base(program) && h.pid != os.Getpid() {
+		hint = "to take over from it without a gap, start this one with --overlap and stop that one when this is ready; otherwise " + hint
 	}
 	if strings.HasPrefix(h.name, "systemd-resolve") {
 		hint = "set DNSStubListener=no in /etc/systemd/resolved.conf and restart systemd-resolved, " +

@@ -20,9 +20,12 @@ func bindDoH(hostport string, cfg *Config, r Resolver) ([]listener, error) {
 	}
 	var overQUIC []listener
 	overTCP, err := bindEach(hostport, func(addr netip.AddrPort) (listener, error) {
-		tcp, udp, err := openBoth(addr)
+		tcp, udp, err := openBoth(cfg, addr)
 		if err != nil {
 			return nil, err
+		}
+		if udp == nil {
+			return newDoH(tcp, cfg, &dohHandler{resolver: r, transport: query.DoH, cfg: cfg}), nil
 		}
 		overQUIC = append(overQUIC, newH3(udp, cfg, &dohHandler{resolver: r, transport: query.DoH3, cfg: cfg}))
 		return newDoH(tcp, cfg, &dohHandler{resolver: r, transport: query.DoH, cfg: cfg, altSvc: altSvc(udp)}), nil
@@ -60,15 +63,19 @@ func newDoH(socket net.Listener, cfg *Config, handler http.Handler) *httpListene
 }
 
 // openBoth binds addr for TCP and UDP. Port 0 stands for one that is free in
-// both, which may take some tries.
-func openBoth(addr netip.AddrPort) (*net.TCPListener, *net.UDPConn, error) {
+// both, which may take some tries. When a socket for TCP was inherited and none
+// for UDP, there is none: a service manager binds all or nothing.
+func openBoth(cfg *Config, addr netip.AddrPort) (*net.TCPListener, *net.UDPConn, error) {
 	const tries = 20
 	for try := 1; ; try++ {
-		tcp, err := openTCPSocket(addr)
+		tcp, err := openTCPSocket(cfg, "doh", addr)
 		if err != nil {
 			return nil, nil, err
 		}
-		udp, err := openUDPSocket(netip.AddrPortFrom(addr.Addr(), localPort(tcp.Addr())))
+		if cfg.Inherited.has("doh", addr) && !cfg.Inherited.has("doh3", addr) {
+			return tcp, nil, nil
+		}
+		udp, err := openUDPSocket(cfg, "doh3", netip.AddrPortFrom(addr.Addr(), localPort(tcp.Addr())))
 		if err == nil {
 			return tcp, udp, nil
 		}

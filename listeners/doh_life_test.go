@@ -61,7 +61,7 @@ func TestWebDrainFinishesQueries(t *testing.T) {
 				t.Errorf("got %x, %v", body, err)
 			}
 			s.stop(t)
-			tcp, udp, err := openBoth(addr)
+			tcp, udp, err := openBoth(&cfg, addr)
 			if err != nil {
 				t.Fatalf("the port is not free after the server's end: %v", err)
 			}

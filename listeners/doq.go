@@ -39,7 +39,7 @@ func bindDoQ(hostport string, cfg *Config, r Resolver) ([]listener, error) {
 		},
 	}
 	return bindEach(hostport, func(addr netip.AddrPort) (listener, error) {
-		socket, err := openUDPSocket(addr)
+		socket, err := openUDPSocket(cfg, "doq", addr)
 		if err != nil {
 			return nil, err
 		}

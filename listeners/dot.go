@@ -18,7 +18,7 @@ func bindDoT(hostport string, cfg *Config, r Resolver) ([]listener, error) {
 	}
 	config := charged(dotConfig(cfg.TLS), cfg.connections())
 	return bindEach(hostport, func(addr netip.AddrPort) (listener, error) {
-		ln, err := openTCPSocket(addr)
+		ln, err := openTCPSocket(cfg, "dot", addr)
 		if err != nil {
 			return nil, err
 		}

@@ -30,7 +30,7 @@ func bindHTTP(hostport string, cfg *Config, _ Resolver) ([]listener, error) {
 		return nil, errors.New("plain HTTP is for ACME alone, and there is no ACME; hint: set tls.acme.hosts, or listen.http: []")
 	}
 	return bindEach(hostport, func(addr netip.AddrPort) (listener, error) {
-		tcp, err := openTCPSocket(addr)
+		tcp, err := openTCPSocket(cfg, "http", addr)
 		if err != nil {
 			return nil, err
 		}

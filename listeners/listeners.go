@@ -56,6 +56,15 @@ type Config struct {
 	// Connections limits connections. Nil: there are no limits.
 	Connections Connections
 
+	// Inherited are sockets that this process was started with. Addresses that
+	// they are bound to are not bound again: the sockets are used. Nil: there are none.
+	Inherited *Inherited
+
+	// Overlap is for a server that takes over from another process of the same
+	// user, which has the same addresses: both answer until the older one stops.
+	// Without, an address that any other process has is an error. Linux only.
+	Overlap bool
+
 	Workers  int // UDP workers for each address; 0: one a CPU
 	Timeouts Timeouts
 

@@ -18,10 +18,6 @@ type QUICKeys struct {
 }
 
 const (
-	// connectionIDBytes is more than quic-go's default of four, which would
-	// begin to collide at the limit of connections, each with several IDs.
-	connectionIDBytes = 8
-
 	// tokenAge is how long a token proves that a client is at its address. Who
 	// had the address before, or shares it, holds one as well, so it is the
 	// lifetime of a server cookie (RFC 9018 §4.3) and not quic-go's 24 hours.
@@ -71,13 +67,13 @@ func newQUIC(socket *net.UDPConn, cfg *Config, p quicProtocol) *quicListener {
 	l := &quicListener{quicProtocol: p, socket: socket, cfg: cfg}
 	l.handshakes.accounts, l.handshakes.busy = cfg.connections(), p.busy
 	l.transport = &quic.Transport{
-		Conn:                socket,
-		ConnectionIDLength:  connectionIDBytes,
-		TokenGeneratorKey:   (*quic.TokenGeneratorKey)(orRandom(cfg.QUIC.Token)),
-		StatelessResetKey:   (*quic.StatelessResetKey)(orRandom(cfg.QUIC.Reset)),
-		VerifySourceAddress: l.handshakes.crowded,
-		MaxTokenAge:         tokenAge,
-		ConnContext:         l.handshakes.begin,
+		Conn:                  socket,
+		ConnectionIDGenerator: mark(socket, cfg),
+		TokenGeneratorKey:     (*quic.TokenGeneratorKey)(orRandom(cfg.QUIC.Token)),
+		StatelessResetKey:     (*quic.StatelessResetKey)(orRandom(cfg.QUIC.Reset)),
+		VerifySourceAddress:   l.handshakes.crowded,
+		MaxTokenAge:           tokenAge,
+		ConnContext:           l.handshakes.begin,
 	}
 	return l
 }

@@ -10,7 +10,7 @@ import (
 // bindTCP binds DNS over TCP (RFC 7766).
 func bindTCP(hostport string, cfg *Config, r Resolver) ([]listener, error) {
 	return bindEach(hostport, func(addr netip.AddrPort) (listener, error) {
-		ln, err := openTCPSocket(addr)
+		ln, err := openTCPSocket(cfg, "tcp", addr)
 		if err != nil {
 			return nil, err
 		}

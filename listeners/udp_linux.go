@@ -19,11 +19,13 @@ import (
 // The descriptors block and stay outside the runtime's poller: registering them
 // would make every datagram wake epoll, a quarter of the throughput.
 type udpGroup struct {
-	address  netip.AddrPort
-	workers  []*udpWorker
-	stopping atomic.Bool
-	drainBy  time.Time // set before stopping
-	cfg      *Config
+	address   netip.AddrPort
+	inherited bool // the sockets outlive the process: what they hold is the next one's
+	workers   []*udpWorker
+	working   atomic.Int32 // workers that run
+	stopping  atomic.Bool
+	drainBy   time.Time // set before stopping
+	cfg       *Config
 }
 
 // openUDP binds addr once for each worker. The first socket is bound alone, so
@@ -31,14 +33,41 @@ type udpGroup struct {
 // shares its ports as we do; only then is the port opened to the others.
 func openUDP(addr netip.AddrPort, cfg *Config, r Resolver) (listener, error) {
 	g := &udpGroup{address: addr, cfg: cfg}
+	if l, err := g.inherit(cfg, r); l != nil || err != nil {
+		return l, err
+	}
 	for range udpWorkers(cfg) {
-		fd, err := udpSocket(g.address, len(g.workers) == 0)
+		alone := len(g.workers) == 0 && !cfg.Overlap
+		fd, err := udpSocket(g.address, alone)
 		if err != nil {
 			return nil, errors.Join(bindError("udp", addr, err), g.close())
 		}
 		w := newUDPWorker(fd, g, cfg, r)
 		g.workers = append(g.workers, w)
 		if g.address, err = boundAddr(fd); err != nil {
+			return nil, errors.Join(err, g.close())
+		}
+	}
+	return g, nil
+}
+
+// inherit is the group of the sockets that were inherited for its address, nil
+// when there are none. Workers share a socket where there are more of them.
+func (g *udpGroup) inherit(cfg *Config, r Resolver) (listener, error) {
+	fds, err := cfg.Inherited.datagrams(g.address)
+	if err != nil || len(fds) == 0 {
+		return nil, err
+	}
+	g.inherited = true
+	for n := range max(udpWorkers(cfg), len(fds)) {
+		fd := fds[n%len(fds)]
+		if n >= len(fds) {
+			if fd, err = duplicate(fd); err != nil {
+				return nil, errors.Join(err, g.close())
+			}
+		}
+		g.workers = append(g.workers, newUDPWorker(fd, g, cfg, r))
+		if err := setUDPOptions(fd, g.address.Addr()); err != nil {
 			return nil, errors.Join(err, g.close())
 		}
 	}
@@ -53,8 +82,10 @@ func (g *udpGroup) serve(ctx context.Context) error {
 	forget := context.AfterFunc(ctx, func() { g.stop(); close(stopped) })
 	errs := make([]error, len(g.workers))
 	var wg sync.WaitGroup
+	g.working.Add(int32(len(g.workers)))
 	for i, w := range g.workers {
 		wg.Go(func() {
+			defer g.working.Add(-1)
 			if errs[i] = w.run(); errs[i] != nil {
 				cancel() // one worker less would leave its share of the clients unanswered
 			}
@@ -67,13 +98,36 @@ func (g *udpGroup) serve(ctx context.Context) error {
 	return errors.Join(append(errs, g.close())...)
 }
 
-// stop makes every worker answer what its socket holds and end. Shutting down an
-// unconnected UDP socket is ENOTCONN, but Linux wakes its readers all the same.
+// stop makes every worker answer what its socket holds, or leave that to who
+// has the socket next, and end.
 func (g *udpGroup) stop() {
 	g.drainBy = time.Now().Add(g.cfg.now().Timeouts.Shutdown)
+	if g.inherited {
+		g.stopping.Store(true)
+		g.interrupt()
+		return
+	}
+	for _, w := range g.workers {
+		w.leave()
+	}
 	g.stopping.Store(true)
 	for _, w := range g.workers {
 		unix.Shutdown(w.fd, unix.SHUT_RD)
+	}
+}
+
+// interrupt ends the waiting of workers whose sockets must not be shut down: by
+// a signal to their threads. A socket with a time limit (SO_RCVTIMEO) is not
+// waited on any further after one (signal(7)). It may come just before a worker
+// begins to wait, so it comes until all have ended.
+func (g *udpGroup) interrupt() {
+	for g.working.Load() > 0 {
+		for _, w := range g.workers {
+			if thread := w.thread.Load(); thread != 0 {
+				_ = unix.Tgkill(unix.Getpid(), int(thread), unix.SIGURG) // which Go programs take for nothing
+			}
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -31,7 +31,7 @@ type portableUDP struct {
 // openPortableUDP binds addr. On Windows, which tells no addresses, answers from
 // a wildcard leave from the address that the routes choose: bind specific ones.
 func openPortableUDP(addr netip.AddrPort, cfg *Config, r Resolver) (listener, error) {
-	conn, err := openUDPSocket(addr)
+	conn, err := openUDPSocket(cfg, "udp", addr)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 const wakeUp = time.Second
 
 // udpSocket makes a blocking UDP socket bound to addr, in the group of sockets
-// that share it. The first of a group is bound before it may share.
+// that share it. One that must be the first is bound before it may share.
 func udpSocket(addr netip.AddrPort, first bool) (fd int, err error) {
 	family := unix.AF_INET
 	if addr.Addr().Is6() {
@@ -26,11 +26,12 @@ func udpSocket(addr netip.AddrPort, first bool) (fd int, err error) {
 	}
 	steps := []func() error{
 		func() error { return setUDPOptions(fd, addr.Addr()) },
+		func() error { return onlyIPv6(fd, family) },
 		func() error { return os.NewSyscallError("bind", unix.Bind(fd, sockaddr(addr))) },
-		func() error { return setOption(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) },
+		func() error { return share(fd) },
 	}
 	if !first {
-		steps[1], steps[2] = steps[2], steps[1]
+		steps[2], steps[3] = steps[3], steps[2]
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -41,7 +42,17 @@ func udpSocket(addr netip.AddrPort, first bool) (fd int, err error) {
 	return fd, nil
 }
 
-// setUDPOptions sets what differs from a socket's defaults.
+// onlyIPv6 is so that 0.0.0.0 and :: can both be bound. It has to come before.
+func onlyIPv6(fd, family int) error {
+	if family != unix.AF_INET6 {
+		return nil
+	}
+	return setOption(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
+}
+
+// setUDPOptions sets what differs from a socket's defaults. An inherited socket
+// of [::] may take IPv4 as well; its clients are told from the others by their
+// addresses, and answered by the same control messages.
 func setUDPOptions(fd int, ip netip.Addr) error {
 	timeout := unix.NsecToTimeval(wakeUp.Nanoseconds())
 	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
@@ -60,10 +71,6 @@ func setUDPOptions(fd int, ip netip.Addr) error {
 		}
 	} else {
 		if err := setOption(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_OMIT); err != nil {
-			return err
-		}
-		// So that 0.0.0.0 and :: can both be bound, and no client is IPv4-mapped.
-		if err := setOption(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
 			return err
 		}
 	}

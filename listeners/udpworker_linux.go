@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,7 @@ import (
 type udpWorker struct {
 	fd       int
 	group    *udpGroup
+	thread   atomic.Int32 // the kernel's number of the thread it runs on; 0: it does not run
 	resolver Resolver
 	log      *slog.Logger
 	lines    throttle
@@ -39,28 +41,54 @@ func newUDPWorker(fd int, g *udpGroup, cfg *Config, r Resolver) *udpWorker {
 func (w *udpWorker) run() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	w.thread.Store(int32(unix.Gettid()))
+	defer w.thread.Store(0)
 	for !w.group.stopping.Load() {
 		// Wait for one datagram, then take what else is there.
 		if err := w.round(unix.MSG_WAITFORONE); err != nil {
 			return err
 		}
 	}
+	if w.group.inherited {
+		return nil
+	}
 	return w.drain()
 }
 
-// drain answers what the socket holds. The time limit only matters when the
-// kernel would not take the filter.
+// settle is how long a CPU that has chosen a socket for a datagram may take to
+// put it there: it does so at once, unless a hypervisor takes it away.
+const settle = time.Millisecond
+
+// leave sees to it that the socket gets no more datagrams, so that what it holds
+// is finite. Where it can't be taken out of its group, datagrams that come while
+// it is emptied are lost, as those that come afterwards are.
+func (w *udpWorker) leave() {
+	err := leaveGroup(w.fd, w.group.address.Addr())
+	if err == nil {
+		return
+	}
+	w.log.Debug("UDP socket can't leave its group, its last datagrams are dropped", "error", err)
+	if err := refuseMore(w.fd); err != nil {
+		w.log.Warn("UDP socket can't be kept from receiving while it is emptied", "error", err)
+	}
+}
+
+// drain answers what the socket holds, until it holds nothing at two looks. The
+// time limit only matters when it could not be kept from receiving.
 func (w *udpWorker) drain() error {
-	filtered := refuseMore(w.fd)
-	for {
+	for looks := 0; looks < 2; {
 		err := w.round(unix.MSG_DONTWAIT)
-		if err == errNothing || time.Now().After(w.group.drainBy) {
-			return filtered
-		}
-		if err != nil {
+		switch {
+		case err == errNothing:
+			looks++
+			time.Sleep(settle)
+		case err != nil:
 			return err
+		case time.Now().After(w.group.drainBy):
+			return nil
 		}
 	}
+	return nil
 }
 
 // errNothing tells that a socket holds no datagram.
