@@ -60,8 +60,12 @@ func setUDPOptions(fd int, ip netip.Addr) error {
 			return os.NewSyscallError("setsockopt", err)
 		}
 	}
-	if err := setOption(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBufferBytes); err != nil {
-		return err
+	// A larger one is that of an inherited socket, which holds what comes during a
+	// restart; the kernel tells twice what it was asked for.
+	if has, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF); err != nil || has < 2*receiveBufferBytes {
+		if err := setOption(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBufferBytes); err != nil {
+			return err
+		}
 	}
 	// RFC 9715 §3.1: answers are small enough never to be fragmented by us, and
 	// no ICMP message, which anybody can forge, makes us believe a smaller MTU.
