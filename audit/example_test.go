@@ -42,7 +42,7 @@ func ExampleAudit() {
 	//   pass  SPF            example.com                 v=spf1 -all
 	//   pass  SPF            *.example.com               v=spf1 -all
 	//   pass  DMARC          _dmarc.example.com          v=DMARC1; p=reject; sp=reject; np=reject; adkim=s; aspf=s; rua=mailto:reports@park.example;
-	//   pass  DMARC          _dmarc.*.example.com        nothing there: the domain's policy holds
+	//   pass  DMARC          _dmarc.*.example.com        nothing of its own
 	//   pass  DKIM           *._domainkey.example.com    v=DKIM1; p=
 	//   pass  DKIM           *._domainkey.*.example.com  v=DKIM1; p=
 	//   pass  BIMI           default._bimi.example.com   v=BIMI1; l=; a=;

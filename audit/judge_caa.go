@@ -69,7 +69,7 @@ func issuers(values []string) (out []string) {
 // 8659 §3).
 func caaBelow(e *evidence, a answer) (Verdict, string) {
 	if len(a.records()) == 0 {
-		return Pass, "nothing there: the domain's CAA holds"
+		return Pass, "nothing of its own"
 	}
 	return caa(e, a)
 }

@@ -151,7 +151,7 @@ func badURI(value string) string {
 func dmarcBelow(_ *evidence, a answer) (Verdict, string) {
 	texts := a.texts()
 	if len(texts) == 0 {
-		return Pass, "nothing there: the domain's policy holds"
+		return Pass, "nothing of its own"
 	}
 	record, wrong := parseDMARC(texts)
 	switch {
@@ -211,7 +211,7 @@ func targets(reports []reportTarget) (out []string) {
 // asking. The public suffix list stands in for the walk of RFC 9989 §4.10,
 // which finds the same domain wherever nobody publishes psd=.
 func sameOrganisation(target, domain string) bool {
-	if within(target, domain) || within(domain, target) {
+	if within(target, domain) {
 		return true
 	}
 	a, errA := publicsuffix.EffectiveTLDPlusOne(target)
