@@ -96,9 +96,9 @@ func untimely(cert *tls.Certificate, now time.Time) error {
 }
 
 // loadPairs returns the pairs of the settings. Those that are served already
-// stay as they are when they can't be read; the others have to be good. The
-// caller holds looking.
-func (s *Source) loadPairs(files []Pair, now time.Time) (pairs []*pair, err error) {
+// stay as they are when they can't be read; the others, fresh, have to be good.
+// The caller holds looking.
+func (s *Source) loadPairs(files []Pair, now time.Time) (pairs, fresh []*pair, err error) {
 	var errs []error
 	for i, file := range files {
 		p := s.pairOf(file)
@@ -107,13 +107,13 @@ func (s *Source) loadPairs(files []Pair, now time.Time) (pairs []*pair, err erro
 				errs = append(errs, fmt.Errorf("tls.certificates[%d]: %w", i, err))
 				continue
 			}
-			s.tellLoaded(p, now)
+			fresh = append(fresh, p)
 		} else {
 			s.look(p, now)
 		}
 		pairs = append(pairs, p)
 	}
-	return pairs, errors.Join(errs...)
+	return pairs, fresh, errors.Join(errs...)
 }
 
 // pairOf returns the pair in use with these files, or nil.

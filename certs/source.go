@@ -92,6 +92,16 @@ func New(cfg Config) (*Source, error) {
 // pair that was served before and is broken now is no error: the certificate in
 // hand stays, and the log says why.
 func (s *Source) Reload(cfg Config) error {
+	apply, err := s.Prepare(cfg)
+	if err == nil {
+		apply()
+	}
+	return err
+}
+
+// Prepare is the part of Reload that can fail, and apply the rest. Without apply
+// nothing changes. One goroutine at a time prepares and applies.
+func (s *Source) Prepare(cfg Config) (apply func(), err error) {
 	set, err := cfg.read()
 	if len(set.hosts) > 0 && s.store == nil && cfg.Store != nil {
 		err = errors.Join(err, errors.New("tls.acme: the store can't be changed while the server runs; restart it"))
@@ -99,14 +109,26 @@ func (s *Source) Reload(cfg Config) error {
 	s.looking.Lock()
 	defer s.looking.Unlock()
 	now := time.Now()
-	pairs, fileErr := s.loadPairs(set.files, now)
+	pairs, fresh, fileErr := s.loadPairs(set.files, now)
 	if err = errors.Join(err, fileErr); err != nil {
-		return err
+		return nil, err
 	}
 	own, err := s.selfSignedFor(set, now)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	return func() {
+		s.looking.Lock()
+		defer s.looking.Unlock()
+		for _, p := range fresh {
+			s.tellLoaded(p, now)
+		}
+		s.take(set, pairs, own)
+	}, nil
+}
+
+// take puts settings into force. The caller holds looking.
+func (s *Source) take(set *settings, pairs []*pair, own *tls.Certificate) {
 	s.mu.Lock()
 	s.set, s.pairs, s.own = set, pairs, own
 	s.keep(set.hosts)
@@ -118,7 +140,6 @@ func (s *Source) Reload(cfg Config) error {
 	case s.reloaded <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // keep makes the keepers those of hosts. Whoever runs a keeper that is gone

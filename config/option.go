@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"reflect"
+	"strings"
+)
 
 // option is one row of the table of settings.
 type option struct {
@@ -11,21 +14,30 @@ type option struct {
 	example  string
 	help     string // for the sample file and the manual, in one line
 	off      bool   // nothing reads it yet: setting it is a mistake
+	restart  bool   // a reload does not change it, only a start does
 }
 
 // target reads a value into its field of Settings.
 type target struct {
 	expected string
 	read     func(v value, s *Settings)
+	take     func(s, from *Settings) (differed bool) // sets the field to what it is in another
 }
 
 // into joins a kind of value with the field that takes it.
 func into[T any](k kind[T], field func(*Settings) *T) target {
-	return target{expected: k.expected, read: func(v value, s *Settings) {
-		if x, ok := k.read(v); ok {
-			*field(s) = x
-		}
-	}}
+	return target{expected: k.expected,
+		read: func(v value, s *Settings) {
+			if x, ok := k.read(v); ok {
+				*field(s) = x
+			}
+		},
+		take: func(s, from *Settings) bool {
+			differed := !reflect.DeepEqual(*field(s), *field(from))
+			*field(s) = *field(from)
+			return differed
+		},
+	}
 }
 
 func (o *option) section() bool { return o.value.read == nil }

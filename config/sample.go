@@ -12,6 +12,7 @@ func Sample() string {
 	b.WriteString(`# Settings of domain-park. Every setting stands at its default, commented out.
 # Times are written like 30s, 1h30m or 2d; paths are relative to this file.
 # "domain-park check --config FILE" tells all that is wrong with a file.
+# A running server reads it anew at SIGHUP, but for what is marked so.
 `)
 	var above *option
 	for i := range options {
@@ -43,7 +44,11 @@ const sampleWidth = 100
 func (o *option) sample(b *strings.Builder) {
 	indent := strings.Repeat("  ", strings.Count(o.key, "."))
 	line := indent + "#"
-	for word := range strings.FieldsSeq(o.help) {
+	help := o.help
+	if o.restart {
+		help += " A change takes a restart."
+	}
+	for word := range strings.FieldsSeq(help) {
 		if len(line)+1+len(word) > sampleWidth {
 			b.WriteString(line + "\n")
 			line = indent + "#"

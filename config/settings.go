@@ -136,6 +136,48 @@ func (s *Settings) Given(key string) bool {
 	return ok
 }
 
+// KeepFixed sets what no reload can change to what it is in the settings that
+// are in force, and returns the keys of those that differed.
+func (s *Settings) KeepFixed(inForce *Settings) (differed []string) {
+	for i := range options {
+		o := &options[i]
+		if !o.restart {
+			continue
+		}
+		if o.value.take(s, inForce) {
+			differed = append(differed, o.key)
+		}
+		if at, ok := inForce.given[o.key]; ok {
+			s.given[o.key] = at
+		} else {
+			delete(s.given, o.key)
+		}
+	}
+	return differed
+}
+
+// Option is what programs may know of a setting.
+type Option struct {
+	Key     string
+	Default string // as it would stand in a file; of one that has to be given: an example
+	Restart bool   // a reload does not change it, only a start does
+}
+
+// Options lists every setting that this version reads, in the order of the
+// sample file.
+func Options() (out []Option) {
+	for i := range options {
+		if o := &options[i]; !o.section() && o.supported() {
+			def := o.def
+			if o.required {
+				def = o.example
+			}
+			out = append(out, Option{o.key, def, o.restart})
+		}
+	}
+	return out
+}
+
 // Problem is what is wrong with the value of key for a reason that only the
 // part which uses it can see. It carries the place the value was written at.
 func (s *Settings) Problem(key, reason string) Problem {

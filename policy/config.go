@@ -108,6 +108,12 @@ const (
 	maxTable = 100_000_000
 )
 
+// Check returns what New and Reload would say of c.
+func (c Config) Check() error {
+	c = c.withDefaults()
+	return c.validate()
+}
+
 // withDefaults fills in what zero stands for.
 func (c Config) withDefaults() Config {
 	def := func(field *int, v int) {

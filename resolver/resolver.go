@@ -58,13 +58,24 @@ func (r *Resolver) Load(cfg Config) error {
 	return nil
 }
 
+// Adopt replaces what r answers from by what other answers from: other was made
+// beside r, and all that can be wrong with its Config is known. Queries under way
+// are answered from what they began with.
+func (r *Resolver) Adopt(other *Resolver) { r.current.Store(other.current.Load()) }
+
+// Guarded returns a resolver that answers from what r answers from now, within
+// the limits of guard and telling observe, as New would.
+func (r *Resolver) Guarded(guard *policy.Guard, observe func(*query.Query)) *Resolver {
+	g := &Resolver{guard: guard, observe: observe}
+	g.Adopt(r)
+	return g
+}
+
 // Unobserved returns a resolver that answers from what r answers from now, to
 // everybody and without telling anybody: for programs that show what clients
 // would get.
 func (r *Resolver) Unobserved() *Resolver {
-	u := &Resolver{observe: func(*query.Query) {}}
-	u.current.Store(r.current.Load())
-	return u
+	return r.Guarded(nil, func(*query.Query) {})
 }
 
 // Resolve appends the answer to q.Message to dst and returns it; when nothing
