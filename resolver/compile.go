@@ -26,6 +26,7 @@ type snapshot struct {
 	// The operator's zones.
 	zoneData  zoneData
 	zones     []ZoneInfo
+	zoneSize  ZoneSize
 	reportTTL uint32 // of the records that authorise DMARC reports, seconds
 }
 
@@ -74,8 +75,9 @@ func compile(cfg Config) (*snapshot, error) {
 	c.nameServers()
 	c.lists()
 	c.identity()
+	usable := len(c.errs) == 0 // what follows needs name servers and lists
 	c.zones()
-	if len(c.errs) > 0 {
+	if !usable {
 		return nil, errors.Join(c.errs...)
 	}
 	c.hostmaster()
@@ -87,7 +89,9 @@ func compile(cfg Config) (*snapshot, error) {
 	c.s.profile, errs = readProfile(c.cfg.Profile, c.v, ttl)
 	c.errs = append(c.errs, errs...)
 	c.fixed(ttl)
-	c.authorise(ttl)
+	if len(c.errs) == 0 {
+		c.authorise(ttl)
+	}
 	if len(c.errs) > 0 {
 		return nil, errors.Join(c.errs...)
 	}

@@ -45,6 +45,9 @@ type Config struct {
 	// is a mistake.
 	Include func(file string) (Source, error)
 
+	// Readers is how many goroutines read zones at once; zero: one a CPU.
+	Readers int
+
 	Identity Identity
 }
 

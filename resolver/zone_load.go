@@ -19,6 +19,12 @@ type ZoneInfo struct {
 // Zones lists the operator's zones that are answered now, by name.
 func (r *Resolver) Zones() []ZoneInfo { return r.current.Load().zones }
 
+// ZoneSize is what was loaded of all zones together.
+type ZoneSize struct{ Zones, Names, Records int }
+
+// ZoneSize tells how much the operator's zones are that are answered now.
+func (r *Resolver) ZoneSize() ZoneSize { return r.current.Load().zoneSize }
+
 // zoneLoader puts zones into a snapshot.
 type zoneLoader struct {
 	*compiler
@@ -78,7 +84,7 @@ func (l *zoneLoader) enterApexes() {
 
 // read reads all zones, a few at a time, and hands them out in any order.
 func (l *zoneLoader) read() <-chan loaded {
-	workers := min(runtime.GOMAXPROCS(0), len(l.cfg.Zones))
+	workers := min(cmp.Or(l.cfg.Readers, runtime.GOMAXPROCS(0)), len(l.cfg.Zones))
 	out := make(chan loaded, 4*workers)
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -125,7 +131,10 @@ func (l *zoneLoader) add(z loaded) {
 	if len(z.errs) > 0 {
 		return
 	}
+	l.s.zoneSize.Zones++
 	for _, o := range z.owners {
+		l.s.zoneSize.Names++
+		l.s.zoneSize.Records += len(o.records)
 		l.records[z.number] += len(o.records)
 		if err := l.addOwner(string(z.apex), o); err != nil {
 			l.errs[z.number] = append(l.errs[z.number], err)

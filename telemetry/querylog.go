@@ -27,8 +27,14 @@ const flushEvery = time.Second
 type QueryLog struct {
 	share uint64 // of all 64-bit numbers: which part of the queries is written
 	queue chan entry
+	again chan struct{} // of one element: the file is to be opened anew
 	file  *logFile
 
+	count *lineCounts
+}
+
+// lineCounts is what became of the lines of a log and of those before it.
+type lineCounts struct {
 	dropped         atomic.Uint64 // the queue was full
 	written, failed atomic.Uint64 // Run alone adds to these
 }
@@ -60,7 +66,7 @@ func OpenQueryLog(path string, sample float64, log *slog.Logger) (*QueryLog, err
 	if err != nil {
 		return nil, err
 	}
-	return &QueryLog{share: shareOf(sample), queue: make(chan entry, queueLines), file: file}, nil
+	return &QueryLog{share: shareOf(sample), queue: make(chan entry, queueLines), again: make(chan struct{}, 1), file: file, count: new(lineCounts)}, nil
 }
 
 // shareOf is sample as a part of all 64-bit numbers.
@@ -91,7 +97,7 @@ func (l *QueryLog) enqueue(q *query.Query) {
 	select {
 	case l.queue <- e:
 	default:
-		l.dropped.Add(1)
+		l.count.dropped.Add(1)
 	}
 }
 
@@ -105,9 +111,9 @@ func (l *QueryLog) Run(ctx context.Context) {
 	waiting := uint64(0)
 	flush := func(now time.Time) {
 		if l.file.write(lines.Bytes(), now) {
-			l.written.Add(waiting)
+			l.count.written.Add(waiting)
 		} else {
-			l.failed.Add(waiting)
+			l.count.failed.Add(waiting)
 		}
 		lines.Reset()
 		waiting = 0
@@ -115,6 +121,13 @@ func (l *QueryLog) Run(ctx context.Context) {
 	add := func(e *entry) {
 		_ = encoder.Encode(e.line()) // of texts, numbers and a buffer: it can't fail
 		waiting++
+	}
+	drain := func() {
+		for len(l.queue) > 0 {
+			e := <-l.queue
+			add(&e)
+		}
+		flush(time.Now())
 	}
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
@@ -128,27 +141,48 @@ func (l *QueryLog) Run(ctx context.Context) {
 		case now := <-tick.C:
 			l.file.follow(now)
 			flush(now)
+		case <-l.again:
+			drain()
+			l.file.close()
+			l.file.follow(time.Now())
 		case <-ctx.Done():
-			for len(l.queue) > 0 {
-				e := <-l.queue
-				add(&e)
-			}
-			flush(time.Now())
+			drain()
 			return
 		}
 	}
 }
 
-// Source is what became of the lines.
-func (l *QueryLog) Source() Source {
+// Reopen has Run open the file anew, when what was queued before is written: for
+// who has moved it away and wants to work on it now. Otherwise that is noticed
+// within a second.
+func (l *QueryLog) Reopen() {
+	select {
+	case l.again <- struct{}{}:
+	default:
+	}
+}
+
+// CountOn makes l, which has seen no query yet, count on where before does.
+func (l *QueryLog) CountOn(before *QueryLog) { l.count = before.count }
+
+// Close gives up the file of a log that is never run.
+func (l *QueryLog) Close() { l.file.close() }
+
+// QueryLogSource is what became of the lines of the log that current returns,
+// nil for none.
+func QueryLogSource(current func() *QueryLog) Source {
 	const name = "query_log_lines_total"
 	return Source{
 		Families: []Family{{name, Total, []string{"result"},
 			"Lines of the query log: written, dropped because the disk is slower than the queries come, or failed because the file can't be written. The sum is the sample of the queries, but for what waits."}},
 		Read: func(s *Scrape) {
-			s.add(name, l.written.Load(), "written")
-			s.add(name, l.dropped.Load(), "dropped")
-			s.add(name, l.failed.Load(), "failed")
+			l := current()
+			if l == nil {
+				return
+			}
+			s.add(name, l.count.written.Load(), "written")
+			s.add(name, l.count.dropped.Load(), "dropped")
+			s.add(name, l.count.failed.Load(), "failed")
 		},
 	}
 }

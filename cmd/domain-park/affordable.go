@@ -31,9 +31,9 @@ func affordable(total int, descriptors uint64, memory int64) int {
 	return int(min(int64(total), max(fewestConnections, min(byDescriptors, byMemory))))
 }
 
-// total is policy.connections.total, or what can be had of it.
-func (srv *server) total() int {
-	return affordable(srv.settings.Policy.Connections.Total, descriptorLimit(), srv.memory.most)
+// affordable is total, of policy.connections, or what can be had of it.
+func (srv *server) affordable(total int) int {
+	return affordable(total, descriptorLimit(), srv.memory.most)
 }
 
 // announceTotal tells when that is less than the setting. It is a warning when
@@ -43,7 +43,7 @@ func (srv *server) announceTotal(log *slog.Logger) {
 	if srv.settings.Given("policy.connections.total") {
 		level = slog.LevelWarn
 	}
-	if total := srv.total(); total < wanted {
+	if total := srv.affordable(wanted); total < wanted {
 		log.Log(context.Background(), level, "fewer connections than policy.connections.total will be open at once; "+
 			"hint: raise the limit of open files (LimitNOFILE=), give more memory, or lower the setting",
 			"setting", wanted, "total", total, "files", descriptorLimit(), "memory", srv.memory.most)

@@ -29,11 +29,11 @@ var shown = []struct {
 
 // showAnswers asks the resolver about a parked domain and prints what it says,
 // as a client would see it.
-func (srv *server) showAnswers(w io.Writer) error {
-	domain := srv.example()
+func (p *plan) showAnswers(w io.Writer) error {
+	domain := p.example()
 	fmt.Fprintf(w, "\nanswers for %s, as an example:\n", domain)
 	for _, s := range shown {
-		m, err := srv.ask(dns.Fqdn(s.owner+domain), s.qtype)
+		m, err := p.ask(dns.Fqdn(s.owner+domain), s.qtype)
 		if err != nil {
 			return err
 		}
@@ -48,20 +48,20 @@ func (srv *server) showAnswers(w io.Writer) error {
 }
 
 // example is a domain that is parked here.
-func (srv *server) example() string {
-	if only := srv.settings.Parking.Only; len(only) > 0 {
+func (p *plan) example() string {
+	if only := p.settings.Parking.Only; len(only) > 0 {
 		return only[0]
 	}
 	return "example.com"
 }
 
 // ask is a query of our own over TCP, which has no limit to speak of.
-func (srv *server) ask(name string, qtype uint16) (*dns.Msg, error) {
+func (p *plan) ask(name string, qtype uint16) (*dns.Msg, error) {
 	wire, err := new(dns.Msg).SetQuestion(name, qtype).Pack()
 	if err != nil {
 		return nil, fmt.Errorf("asking for %s %s: %w", name, dns.Type(qtype), err)
 	}
-	answer := srv.resolver.Unobserved().Resolve(nil, &query.Query{
+	answer := p.answers.Unobserved().Resolve(nil, &query.Query{
 		Message:   wire,
 		Client:    netip.AddrPortFrom(netip.IPv6Loopback(), 53),
 		Transport: query.TCP,

@@ -11,20 +11,6 @@ import (
 	"github.com/miekg/dns"
 )
 
-// A hangup is how service managers ask for a reload; it must not end the server.
-func TestHangupReloadsCertificates(t *testing.T) {
-	const others = "other settings are read at start only"
-	encrypted := startEncrypted(t, newAuthority(t))
-	encrypted.signal(syscall.SIGHUP)
-	encrypted.await("reloaded certificates; " + others)
-	stopsInOrder(t, encrypted)
-
-	plain := start(t, "-n", "ns1.park.example=192.0.2.1", "--host", "127.0.0.1", "--port", "0")
-	plain.signal(syscall.SIGHUP)
-	plain.await("nothing to reload: no certificates are in use; " + others)
-	stopsInOrder(t, plain)
-}
-
 // Whoever reads the log may go away; the line about it is then lost, and
 // nothing else.
 func TestServerOutlivesTheReaderOfItsLog(t *testing.T) {

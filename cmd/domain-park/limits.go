@@ -4,16 +4,17 @@ import (
 	"log/slog"
 	"time"
 
+	"domainpark/config"
 	"domainpark/policy"
 )
 
 // cookiePeriod is how long a cookie secret is used to make cookies.
 const cookiePeriod = 24 * time.Hour
 
-// policyConfig is the settings' policy. Before the store is open cookies have
-// a secret of their own.
-func (srv *server) policyConfig(log *slog.Logger) policy.Config {
-	p := &srv.settings.Policy
+// policyConfig is the settings' policy, without what depends on the machine and
+// the store.
+func policyConfig(s *config.Settings) policy.Config {
+	p := &s.Policy
 	cfg := policy.Config{
 		Allow:    p.Allow,
 		Deny:     p.Deny,
@@ -26,19 +27,29 @@ func (srv *server) policyConfig(log *slog.Logger) policy.Config {
 		},
 		Cookies: policy.Cookies{Require: p.Cookies.Require},
 		Connections: policy.ConnectionLimits{
-			Total: srv.total(), PerClient: p.Connections.PerClient,
+			Total: p.Connections.Total, PerClient: p.Connections.PerClient,
 			Handshakes: p.Connections.Handshakes, Resumptions: p.Connections.Resumptions,
 			Streams: p.Connections.Streams, Queries: p.Connections.Queries, Age: p.Connections.Age,
 			Idle: p.Timeouts.Idle,
 
-			AdmitDenied: len(srv.settings.TLS.ACME.Hosts) > 0,
+			AdmitDenied: len(s.TLS.ACME.Hosts) > 0,
 		},
-		Log: log,
 	}
-	switch {
-	case p.Cookies.Secret != "":
+	if p.Cookies.Secret != "" {
 		cfg.Cookies.Secrets = []string{p.Cookies.Secret}
-	case srv.opened:
+	}
+	return cfg
+}
+
+// policyConfig is the policy of the plan in force. Before the store is open
+// cookies have a secret of their own.
+func (srv *server) policyConfig(log *slog.Logger) policy.Config { return srv.policyFor(&srv.plan, log) }
+
+func (srv *server) policyFor(p *plan, log *slog.Logger) policy.Config {
+	cfg := policyConfig(p.settings)
+	cfg.Connections.Total = srv.affordable(cfg.Connections.Total)
+	cfg.Log = log
+	if srv.opened && len(cfg.Cookies.Secrets) == 0 {
 		cfg.Cookies.Derive = func(day time.Time) [32]byte {
 			return srv.keys.Rolling("cookie", cookiePeriod, day).Current
 		}

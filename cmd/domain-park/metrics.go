@@ -12,14 +12,8 @@ import (
 
 // metrics is what every part of the server has to show.
 func (srv *server) metrics(set *listeners.Set) []telemetry.Source {
-	sources := []telemetry.Source{srv.counters.Source(), srv.policyMetrics(), serverMetrics(set)}
-	if srv.encrypted() {
-		sources = append(sources, srv.certificateMetrics())
-	}
-	if srv.queryLog != nil {
-		sources = append(sources, srv.queryLog.Source())
-	}
-	return sources
+	return []telemetry.Source{srv.counters.Source(), srv.policyMetrics(), serverMetrics(set), srv.reloadMetrics(),
+		srv.certificateMetrics(), telemetry.QueryLogSource(srv.queryLog.Load)}
 }
 
 // serverMetrics are about the program itself.
@@ -57,7 +51,11 @@ func (srv *server) certificateMetrics() telemetry.Source {
 				Help: "1: all is well. 0: the last order failed, or the file can't be used; the log tells why, and the certificate in hand serves on."},
 		},
 		Read: func(s *telemetry.Scrape) {
-			for _, c := range srv.certs.Status() {
+			source := srv.certs.Load()
+			if source == nil {
+				return
+			}
+			for _, c := range source.Status() {
 				values := []string{c.Name, c.Source, c.File}
 				s.Add("certificate_expiry_timestamp_seconds", unixSeconds(c.Expires), values...)
 				if c.Source == certs.FromACME {

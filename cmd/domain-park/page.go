@@ -12,17 +12,17 @@ import (
 )
 
 // page is the page for people, at / of the DoH addresses.
-func (srv *server) page() (http.Handler, error) {
-	host := srv.host()
+func (p *plan) page() (http.Handler, error) {
+	host := p.host()
 	data := listeners.PageData{
 		Host: host,
-		DoT:  endpoint(host, srv.listen.DoT, "853"),
-		DoQ:  endpoint(host, srv.listen.DoQ, "853"),
+		DoT:  endpoint(host, p.listen.DoT, "853"),
+		DoQ:  endpoint(host, p.listen.DoQ, "853"),
 	}
-	if at := endpoint(host, srv.listen.DoH, "443"); at != "" {
+	if at := endpoint(host, p.listen.DoH, "443"); at != "" {
 		data.DoH = (&url.URL{Scheme: "https", Host: at, Path: "/dns-query"}).String()
 	}
-	for _, n := range srv.settings.NameServers {
+	for _, n := range p.settings.NameServers {
 		ns := listeners.PageNameServer{Name: n.Name}
 		for _, a := range n.Addresses {
 			ns.Addresses = append(ns.Addresses, a.String())
@@ -30,7 +30,7 @@ func (srv *server) page() (http.Handler, error) {
 		data.NameServers = append(data.NameServers, ns)
 	}
 	for _, s := range shown {
-		m, err := srv.ask(dns.Fqdn(s.owner+srv.example()), s.qtype)
+		m, err := p.ask(dns.Fqdn(s.owner+p.example()), s.qtype)
 		if err != nil {
 			return nil, err
 		}
@@ -48,11 +48,11 @@ func (srv *server) page() (http.Handler, error) {
 
 // host is what this server is called: the name in its certificate, or its
 // first name server.
-func (srv *server) host() string {
-	if hosts := srv.settings.TLS.ACME.Hosts; len(hosts) > 0 {
+func (p *plan) host() string {
+	if hosts := p.settings.TLS.ACME.Hosts; len(hosts) > 0 {
 		return hosts[0]
 	}
-	return srv.settings.NameServers[0].Name
+	return p.settings.NameServers[0].Name
 }
 
 // endpoint is where a client finds a transport: host, with a port unless it is

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"log/slog"
-	"sync"
 
 	"domainpark/listeners"
 	"domainpark/query"
@@ -25,13 +23,14 @@ func serve(srv *server, log *slog.Logger) error {
 	}
 	cfg := srv.listenersConfig()
 	cfg.Log = log
-	if err := srv.secure(&cfg); err != nil {
+	if err := srv.secure(&cfg, &srv.plan, srv.certs.Load()); err != nil {
 		return err
 	}
 	set, err := listeners.Bind(cfg, srv.resolver)
 	if err != nil {
 		return err
 	}
+	srv.set = set
 	if err := srv.bindAdmin(ctx, set, log); err != nil {
 		return err
 	}
@@ -49,35 +48,22 @@ func serve(srv *server, log *slog.Logger) error {
 // of limits, the care of memory, the query log and the administrator's server.
 // end stops it and waits until it has stopped.
 func (srv *server) background() (end func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	if srv.encrypted() {
-		wg.Go(func() { srv.certs.Run(ctx) })
+	if source := srv.certs.Load(); source != nil {
+		srv.tasks.start(source.Run)
 	}
-	wg.Go(func() { srv.guard.Run(ctx) })
-	wg.Go(func() { srv.memory.run(ctx) })
-	if srv.queryLog != nil {
-		wg.Go(func() { srv.queryLog.Run(ctx) })
-	}
+	srv.tasks.start(srv.guard.Run)
+	srv.tasks.start(srv.memory.run)
+	srv.startQueryLog()
 	if srv.admin != nil {
-		wg.Go(func() { srv.admin.Serve(ctx) })
+		srv.tasks.start(srv.admin.Serve)
 	}
-	return func() {
-		cancel()
-		wg.Wait()
-	}
+	return srv.tasks.end
 }
 
 // announce tells where the server listens. Several sockets of one address are
 // one line.
 func (srv *server) announce(set *listeners.Set, log *slog.Logger) {
-	seen := map[string]bool{}
-	for _, b := range set.Bound() {
-		if name := b.Transport + " " + b.Addr.String(); !seen[name] {
-			seen[name] = true
-			log.Info("listening", "transport", b.Transport, "address", b.Addr.String())
-		}
-	}
+	announceBound(log, "listening", set.Bound())
 	if srv.admin != nil {
 		for _, addr := range srv.admin.Bound() {
 			log.Info("listening", "transport", "admin", "address", addr.String())
@@ -88,6 +74,17 @@ func (srv *server) announce(set *listeners.Set, log *slog.Logger) {
 	}
 	srv.announceTotal(log)
 	log.Info("ready", "version", version())
+}
+
+// announceBound logs what for each address, once for several sockets of one.
+func announceBound(log *slog.Logger, what string, bound []listeners.Bound) {
+	seen := map[string]bool{}
+	for _, b := range bound {
+		if name := b.Transport + " " + b.Addr.String(); !seen[name] {
+			seen[name] = true
+			log.Info(what, "transport", b.Transport, "address", b.Addr.String())
+		}
+	}
 }
 
 // account tells how the queries ended, as the last line of the log.

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"errors"
+	"log/slog"
 	"os"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"domainpark/certs"
@@ -21,97 +21,64 @@ type source struct {
 	config.Flags `embed:""`
 }
 
-// server is what the settings come to, before any address is bound.
+// server is a plan with what is to put it into force: what a reload changes from
+// within, and does not replace.
 type server struct {
-	settings *config.Settings
-	listen   config.Listen // the settings', less what this machine can't have
+	plan     // in force; it belongs to the goroutine that reloads
+	source   *source
 	guard    *policy.Guard
 	resolver *resolver.Resolver
 	counters *telemetry.Counters
+	reloads  reloads
 	memory   memory // that this process may have
+	level    *slog.LevelVar
+	tasks    *tasks
 
-	queryLog *telemetry.QueryLog // made by openQueryLog; nil: none is written
-	admin    *telemetry.Admin    // made by bindAdmin; nil: no address to serve administrators on
+	onReload func() (end func(error)) // told of each reload, as it begins and as it ends
+
+	queryLog    atomic.Pointer[telemetry.QueryLog] // nil: none is written
+	endQueryLog func()                             // ends the writing of it, when it is written
+	admin       *telemetry.Admin                   // made by bindAdmin; nil: no address to serve administrators on
 
 	// Made by open.
-	opened    bool
-	keys      store.Keys
-	certs     *certs.Source // nil: nothing encrypted is listened on
-	certsUsed certs.Config  // that certs is made with, for its Reload
+	opened bool
+	store  *store.Dir // nil: there is none
+	keys   store.Keys
+	certs  atomic.Pointer[certs.Source] // nil: nothing encrypted has been listened on so far
+
+	set *listeners.Set // made by bind
 }
 
 // load reads the settings and builds what they describe. Its error tells every
 // mistake in the settings and the files that they name.
 func (s *source) load() (*server, error) {
-	srv := &server{counters: telemetry.New(), memory: newMemory(os.DirFS("/"))}
-	build := func(settings *config.Settings, good bool) []config.Problem {
-		cfg := resolverConfig(settings)
-		zones, err := openZones(settings.Zones)
-		if err != nil {
-			return zoneProblems(settings, err)
-		}
-		defer zones.close()
-		if cfg.Zones, err = zones.read(); err != nil {
-			return zoneProblems(settings, err)
-		}
-		cfg.Include = zones.include
-		if !good {
-			// The profile and the zones have mistakes of their own, which are to
-			// be told as well. They are tried with settings that have none.
-			cfg = resolver.Config{NameServers: anyNameServer, Profile: cfg.Profile, PublicSuffixes: cfg.PublicSuffixes, Zones: cfg.Zones, Include: cfg.Include}
-		}
-		srv.settings = settings
-		if srv.guard, err = policy.New(srv.policyConfig(nil), time.Now()); err != nil {
-			return problems(settings, err)
-		}
-		srv.resolver, err = resolver.New(cfg, srv.guard, srv.observe)
-		return problems(settings, err)
-	}
-	var err error
-	if srv.settings, err = config.Load(s.Config, s.Flags, build); err != nil {
+	p, err := s.plan(atStart)
+	if err != nil {
 		return nil, err
 	}
-	srv.listen = srv.settings.Listen
-	if !haveIPv6Loopback() {
-		srv.listen = s.withoutIPv6Loopback(srv.settings)
+	srv := &server{plan: *p, source: s, counters: telemetry.New(), memory: newMemory(os.DirFS("/")), level: new(slog.LevelVar),
+		tasks: newTasks(), onReload: func() func(error) { return func(error) {} }}
+	if srv.guard, err = policy.New(srv.policyConfig(nil), time.Now()); err != nil {
+		return nil, err // plan has checked it
 	}
+	srv.resolver = p.answers.Guarded(srv.guard, srv.observe)
+	srv.reloads.began(time.Now())
 	return srv, nil
 }
 
-var anyNameServer = []resolver.NameServer{{Name: "ns.invalid"}}
+// listenersConfig says where to listen, by the plan in force.
+func (srv *server) listenersConfig() listeners.Config { return srv.listenersFor(&srv.plan) }
 
-func resolverConfig(s *config.Settings) resolver.Config {
-	cfg := resolver.Config{
-		Hostmaster:     s.Hostmaster,
-		Profile:        resolver.Source{Name: s.Parking.Profile.Path, Text: s.Parking.Profile.Text},
-		PublicSuffixes: resolver.Source{Name: s.Parking.PublicSuffixes.Path, Text: s.Parking.PublicSuffixes.Text},
-		TTL:            s.Parking.TTL,
-		RUA:            s.Parking.DMARC.RUA,
-		RUF:            s.Parking.DMARC.RUF,
-		IODEF:          s.Parking.IODEF,
-		Apexes:         s.Parking.Apexes,
-		Only:           s.Parking.Only,
-		Refuse:         s.Parking.Refuse,
-		ACMEHosts:      s.TLS.ACME.Hosts,
-		Identity:       resolver.Identity{Version: s.Identity.Version, ID: s.Identity.ID},
-	}
-	for _, n := range s.NameServers {
-		cfg.NameServers = append(cfg.NameServers, resolver.NameServer{Name: n.Name, Addresses: n.Addresses})
-	}
-	return cfg
-}
-
-// listenersConfig says where to listen.
-func (srv *server) listenersConfig() listeners.Config {
-	t := srv.settings.Policy.Timeouts
+func (srv *server) listenersFor(p *plan) listeners.Config {
+	t := p.settings.Policy.Timeouts
 	return listeners.Config{
-		UDP:     srv.listen.UDP,
-		TCP:     srv.listen.TCP,
-		DoT:     srv.listen.DoT,
-		DoH:     srv.listen.DoH,
-		DoQ:     srv.listen.DoQ,
-		HTTP:    srv.listen.HTTP,
-		Workers: srv.settings.Workers,
+		UDP:     p.listen.UDP,
+		TCP:     p.listen.TCP,
+		DoT:     p.listen.DoT,
+		DoH:     p.listen.DoH,
+		DoQ:     p.listen.DoQ,
+		HTTP:    p.listen.HTTP,
+		Workers: p.settings.Workers,
 
 		Connections: quota{srv.guard.Connections()},
 		Timeouts: listeners.Timeouts{
@@ -120,69 +87,16 @@ func (srv *server) listenersConfig() listeners.Config {
 	}
 }
 
-// secure adds what the encrypted transports need, if there are any. The server
-// is open.
-func (srv *server) secure(cfg *listeners.Config) (err error) {
-	if !srv.encrypted() {
+// secure adds what the encrypted transports of p need, if there are any, from
+// the certificates of source.
+func (srv *server) secure(cfg *listeners.Config, p *plan, source *certs.Source) (err error) {
+	if !p.encrypted() {
 		return nil
 	}
-	keys := srv.certs.QUICKeys()
-	cfg.TLS = srv.certs.TLS()
+	keys := source.QUICKeys()
+	cfg.TLS = source.TLS()
 	cfg.QUIC = listeners.QUICKeys{Token: keys.Token, Reset: keys.Reset}
-	cfg.HTTPHandler = srv.certs.HTTPHandler()
-	cfg.Page, err = srv.page()
+	cfg.HTTPHandler = source.HTTPHandler()
+	cfg.Page, err = p.page()
 	return err
-}
-
-// resolverKeys are the settings that the fields of a resolver's Config come from.
-var resolverKeys = map[string]string{
-	"NameServers":    "nameservers",
-	"Hostmaster":     "hostmaster",
-	"Profile":        "parking.profile",
-	"PublicSuffixes": "parking.publicsuffixes",
-	"TTL":            "parking.ttl",
-	"RUA":            "parking.dmarc.rua",
-	"RUF":            "parking.dmarc.ruf",
-	"IODEF":          "parking.iodef",
-	"Apexes":         "parking.apexes",
-	"Only":           "parking.only",
-	"Refuse":         "parking.refuse",
-	"Identity":       "identity",
-	"ACMEHosts":      "tls.acme.hosts",
-	"Zones":          "zones",
-	"Include":        "zones",
-}
-
-// problems says the resolver's errors in an operator's terms: by the place in
-// the settings, not by the field of a struct.
-func problems(s *config.Settings, err error) []config.Problem {
-	if err == nil {
-		return nil
-	}
-	if all, ok := err.(interface{ Unwrap() []error }); ok {
-		var out []config.Problem
-		for _, err := range all.Unwrap() {
-			out = append(out, problems(s, err)...)
-		}
-		return out
-	}
-	var limit *policy.Error
-	if errors.As(err, &limit) {
-		return []config.Problem{s.Problem("policy."+limit.Field, limit.Reason)}
-	}
-	var e *resolver.Error
-	switch {
-	case !errors.As(err, &e):
-		return []config.Problem{{Reason: err.Error()}}
-	case e.File != "":
-		return []config.Problem{{Position: config.Position{File: e.File, Line: e.Line, Column: e.Column}, Reason: e.Reason}}
-	}
-	field, _, _ := strings.Cut(e.Field, "[")
-	if key, ok := resolverKeys[field]; ok {
-		return []config.Problem{s.Problem(key, e.Reason)}
-	}
-	if section, name, ok := strings.Cut(field, "."); ok {
-		return []config.Problem{s.Problem(resolverKeys[section]+"."+strings.ToLower(name), e.Reason)}
-	}
-	return []config.Problem{{Key: e.Field, Reason: e.Reason}}
 }

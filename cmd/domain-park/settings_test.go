@@ -48,7 +48,11 @@ func TestResolverErrorsTellThePlaceInTheSettings(t *testing.T) {
 func TestEveryFieldOfTheResolverHasAKey(t *testing.T) {
 	fields := reflect.TypeFor[resolver.Config]()
 	for i := range fields.NumField() {
-		if name := fields.Field(i).Name; resolverKeys[name] == "" {
+		name := fields.Field(i).Name
+		if name == "Readers" { // what a reload may take of the machine
+			continue
+		}
+		if resolverKeys[name] == "" {
 			t.Errorf("resolver.Config.%s has no key in resolverKeys", name)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -70,38 +69,4 @@ func hangups() (signals <-chan os.Signal, stop func()) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGHUP)
 	return c, func() { signal.Stop(c) }
-}
-
-// reloadOn begins to look at the certificates anew at each of signals. end
-// stops that and waits until it has stopped.
-func (srv *server) reloadOn(signals <-chan os.Signal, log *slog.Logger) (end func()) {
-	done := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			select {
-			case <-signals:
-				srv.reload(log)
-			case <-done:
-				return
-			}
-		}
-	})
-	return func() {
-		close(done)
-		wg.Wait()
-	}
-}
-
-func (srv *server) reload(log *slog.Logger) {
-	const others = "other settings are read at start only"
-	if srv.certs == nil {
-		log.Info("nothing to reload: no certificates are in use; " + others)
-		return
-	}
-	if err := srv.certs.Reload(srv.certsUsed); err != nil {
-		log.Error("reloading certificates failed, those in use stay; "+others, "error", err)
-		return
-	}
-	log.Info("reloaded certificates; " + others)
 }

@@ -20,21 +20,29 @@ func (srv *server) open(log *slog.Logger) error {
 		return err
 	}
 	srv.keys = store.RandomKeys()
-	cfg := srv.certsConfig()
-	if dir != nil {
+	if srv.store = dir; dir != nil {
 		srv.keys = store.NewKeys(seed)
-		cfg.Store = dir
 	}
 	srv.opened = true
 	if err := srv.guard.Reload(srv.policyConfig(log), time.Now()); err != nil {
 		return err
 	}
-	if srv.encrypted() {
-		cfg.Keys, cfg.Log = &srv.keys, log
-		srv.certsUsed = cfg
-		srv.certs, err = certs.New(cfg)
+	if !srv.encrypted() {
+		return nil
 	}
+	source, err := certs.New(srv.certsFor(&srv.plan, log))
+	srv.certs.Store(source)
 	return err
+}
+
+// certsFor says where the certificates of p come from. The server is open.
+func (srv *server) certsFor(p *plan, log *slog.Logger) certs.Config {
+	cfg := p.certsConfig()
+	if srv.store != nil { // a nil *Dir would be a store
+		cfg.Store = srv.store
+	}
+	cfg.Keys, cfg.Log = &srv.keys, log
+	return cfg
 }
 
 // openStore opens the store; nil when there is to be none. A directory that
@@ -71,8 +79,8 @@ func openSeeded(directory string) (dir *store.Dir, seed [store.SeedBytes]byte, e
 }
 
 // certsConfig says where certificates come from, without store and keys.
-func (srv *server) certsConfig() certs.Config {
-	s := srv.settings
+func (p *plan) certsConfig() certs.Config {
+	s := p.settings
 	cfg := certs.Config{
 		ACME: certs.ACME{
 			Hosts:     s.TLS.ACME.Hosts,
@@ -80,8 +88,8 @@ func (srv *server) certsConfig() certs.Config {
 			Directory: s.TLS.ACME.Directory,
 			Roots:     s.TLS.ACME.Roots.Path,
 		},
-		DoH:  srv.listen.DoH,
-		HTTP: srv.listen.HTTP,
+		DoH:  p.listen.DoH,
+		HTTP: p.listen.HTTP,
 	}
 	for _, c := range s.TLS.Certificates {
 		cfg.Files = append(cfg.Files, certs.Pair{Certificate: c.Certificate, Key: c.Key})
@@ -95,6 +103,6 @@ func (srv *server) certsConfig() certs.Config {
 
 // encrypted tells whether anything is listened on that has to do with
 // certificates.
-func (srv *server) encrypted() bool {
-	return len(srv.listen.DoT)+len(srv.listen.DoH)+len(srv.listen.DoQ)+len(srv.listen.HTTP) > 0
+func (p *plan) encrypted() bool {
+	return len(p.listen.DoT)+len(p.listen.DoH)+len(p.listen.DoQ)+len(p.listen.HTTP) > 0
 }

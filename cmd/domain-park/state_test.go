@@ -19,7 +19,7 @@ func TestDefaultStoreNeverStopsTheServer(t *testing.T) {
 		"a file": file, "a damaged seed": damaged, "below a file": filepath.Join(file, "x"),
 	} {
 		var log strings.Builder
-		srv := &server{settings: &config.Settings{Store: config.Store{Directory: directory}}}
+		srv := &server{plan: plan{settings: &config.Settings{Store: config.Store{Directory: directory}}}}
 		dir, _, err := srv.openStore(slog.New(slog.NewTextHandler(&log, nil)))
 		if err != nil || dir != nil {
 			t.Errorf("%s: got %v, %v", name, dir, err)

@@ -24,22 +24,25 @@ const maxZoneBytes = 1 << 30
 type zoneDirectory struct {
 	path string
 	root *os.Root // nothing outside can be reached through it, not by ".." and not by links
+	seen zonePrint
+	bad  bool // it can't be listed
 }
 
-// openZones opens the directory path; "" is none.
+// openZones opens the directory path; "" is none. With an error there is a
+// directory as well, of which nothing can be read.
 func openZones(path string) (*zoneDirectory, error) {
 	if path == "" {
 		return nil, nil
 	}
 	root, err := os.OpenRoot(path)
 	if err != nil {
-		return nil, plain(err, path)
+		return &zoneDirectory{path: path, bad: true}, plain(err, path)
 	}
-	return &zoneDirectory{path, root}, nil
+	return &zoneDirectory{path: path, root: root}, nil
 }
 
 func (d *zoneDirectory) close() {
-	if d != nil {
+	if d != nil && d.root != nil {
 		d.root.Close()
 	}
 }
@@ -50,18 +53,31 @@ func (d *zoneDirectory) read() ([]resolver.Zone, error) {
 	if d == nil {
 		return nil, nil
 	}
+	names, err := d.list()
+	if err != nil {
+		return nil, err
+	}
+	zones := make([]resolver.Zone, len(names))
+	for i, name := range names {
+		zones[i] = resolver.Zone{Name: name, Source: resolver.Source{Name: name + zoneSuffix}}
+	}
+	return zones, d.readAll(zones)
+}
+
+// list lists the names of the zones.
+func (d *zoneDirectory) list() (names []string, err error) {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
+		d.bad = true
 		return nil, plain(err, d.path)
 	}
-	var zones []resolver.Zone
 	for _, e := range entries {
 		name, isZone := strings.CutSuffix(e.Name(), zoneSuffix)
 		if isZone && !strings.HasPrefix(name, ".") && !e.IsDir() {
-			zones = append(zones, resolver.Zone{Name: name, Source: resolver.Source{Name: e.Name()}})
+			names = append(names, name)
 		}
 	}
-	return zones, d.readAll(zones)
+	return names, nil
 }
 
 // zoneReaders is how many files are read at once: enough to keep a disk busy.
@@ -75,6 +91,7 @@ func (d *zoneDirectory) readAll(zones []resolver.Zone) error {
 	for range min(zoneReaders, len(zones)) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(zones); i = int(next.Add(1)) - 1 {
+				d.noteZone(zones[i].Source.Name)
 				zones[i].Source, errs[i] = d.file(zones[i].Source.Name)
 			}
 		})
@@ -85,7 +102,9 @@ func (d *zoneDirectory) readAll(zones []resolver.Zone) error {
 
 // include reads the file of an $INCLUDE directive.
 func (d *zoneDirectory) include(name string) (resolver.Source, error) {
-	source, err := d.file(filepath.FromSlash(name))
+	file := filepath.FromSlash(name)
+	d.noteInclude(file)
+	source, err := d.file(file)
 	if err != nil && filepath.IsAbs(name) {
 		err = fmt.Errorf("expected a path relative to %s, the directory of the zones", d.path)
 	}

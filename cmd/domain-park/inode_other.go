@@ -1,0 +1,8 @@
+//go:build !unix
+
+package main
+
+import "io/fs"
+
+// inode is 0: there is none to be had without opening the file.
+func inode(fs.FileInfo) uint64 { return 0 }

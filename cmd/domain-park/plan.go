@@ -1,0 +1,103 @@
+package main
+
+import (
+	"runtime"
+
+	"domainpark/config"
+	"domainpark/resolver"
+)
+
+// plan is what the settings come to, read and checked, before any of it is in
+// force.
+type plan struct {
+	settings *config.Settings
+	listen   config.Listen      // the settings', less what this machine can't have
+	answers  *resolver.Resolver // what is answered, to everybody; nobody asks it but us
+	zones    *zoneDirectory     // what was read for that; closed; nil: there are none
+}
+
+// share is how much of the machine reading zones may take.
+type share bool
+
+const (
+	atStart      share = true  // all of it: nobody waits for anything else
+	besideAnswer share = false // half of it: queries are answered meanwhile
+)
+
+// goroutines is how many read zones at once.
+func (s share) goroutines() int {
+	if s == atStart {
+		return runtime.GOMAXPROCS(0)
+	}
+	return max(1, runtime.GOMAXPROCS(0)/2)
+}
+
+// plan reads the settings and builds what is answered from them. Its error
+// tells every mistake in the settings and the files that they name.
+func (s *source) plan(of share) (*plan, error) {
+	p := new(plan)
+	var err error
+	p.settings, err = config.Load(s.Config, s.Flags, func(settings *config.Settings, good bool) (found []config.Problem) {
+		p.answers, p.zones, found = answersOf(settings, good, of)
+		return append(found, problems(settings, policyConfig(settings).Check())...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.listen = s.listen(p.settings)
+	return p, nil
+}
+
+// listen is where to listen on this machine.
+func (s *source) listen(settings *config.Settings) config.Listen {
+	if !haveIPv6Loopback() {
+		return s.withoutIPv6Loopback(settings)
+	}
+	return settings.Listen
+}
+
+// answersOf builds what the settings say to answer, from the profile and the
+// zones. When the settings are not good, it looks for mistakes in these alone.
+func answersOf(settings *config.Settings, good bool, of share) (*resolver.Resolver, *zoneDirectory, []config.Problem) {
+	cfg := resolverConfig(settings)
+	zones, err := openZones(settings.Zones)
+	if err != nil {
+		return nil, zones, zoneProblems(settings, err)
+	}
+	defer zones.close()
+	if cfg.Zones, err = zones.read(); err != nil {
+		return nil, zones, zoneProblems(settings, err)
+	}
+	cfg.Include = zones.include
+	cfg.Readers = of.goroutines()
+	if !good {
+		// The profile and the zones have mistakes of their own, which are to
+		// be told as well. They are tried with settings that have none.
+		cfg = resolver.Config{NameServers: anyNameServer, Profile: cfg.Profile, PublicSuffixes: cfg.PublicSuffixes, Zones: cfg.Zones, Include: cfg.Include}
+	}
+	answers, err := resolver.New(cfg, nil, nil)
+	return answers, zones, problems(settings, err)
+}
+
+var anyNameServer = []resolver.NameServer{{Name: "ns.invalid"}}
+
+func resolverConfig(s *config.Settings) resolver.Config {
+	cfg := resolver.Config{
+		Hostmaster:     s.Hostmaster,
+		Profile:        resolver.Source{Name: s.Parking.Profile.Path, Text: s.Parking.Profile.Text},
+		PublicSuffixes: resolver.Source{Name: s.Parking.PublicSuffixes.Path, Text: s.Parking.PublicSuffixes.Text},
+		TTL:            s.Parking.TTL,
+		RUA:            s.Parking.DMARC.RUA,
+		RUF:            s.Parking.DMARC.RUF,
+		IODEF:          s.Parking.IODEF,
+		Apexes:         s.Parking.Apexes,
+		Only:           s.Parking.Only,
+		Refuse:         s.Parking.Refuse,
+		ACMEHosts:      s.TLS.ACME.Hosts,
+		Identity:       resolver.Identity{Version: s.Identity.Version, ID: s.Identity.ID},
+	}
+	for _, n := range s.NameServers {
+		cfg.NameServers = append(cfg.NameServers, resolver.NameServer{Name: n.Name, Addresses: n.Addresses})
+	}
+	return cfg
+}
