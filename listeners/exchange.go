@@ -1,7 +1,6 @@
 package listeners
 
 import (
-	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -15,7 +14,7 @@ type exchange struct {
 	inbox   inbox  // what a QUIC stream sent
 	message []byte // what HTTP carried
 	out     []byte
-	large   bool // has a share of largeMessages
+	large   ticket
 }
 
 // keptBytes is the largest message whose buffer is kept for the next one: more
@@ -38,34 +37,11 @@ func borrowExchange() *exchange { return exchanges.Get().(*exchange) }
 func (x *exchange) release() {
 	x.inbox.release()
 	x.query.Message = nil
-	if x.large {
-		x.large = false
-		largeMessages.Add(-1)
-	}
+	x.large.giveBack()
 	if max(cap(x.out), cap(x.message)) <= keptBytes {
 		exchanges.Put(x)
 	}
 }
 
-// maxLarge is how many messages above keptBytes may be arriving at once, over
-// all connections: clients may send up to 64 KiB on each of a hundred streams,
-// yet no sensible query has 4 KiB. It bounds their memory to 64 MiB.
-const maxLarge = 1024
-
-var largeMessages atomic.Int32
-
-// errBusy says that too many large messages are arriving.
-var errBusy = errors.New("too many large messages at once")
-
 // mayHold tells whether x may hold a message of size bytes.
-func (x *exchange) mayHold(size int) bool {
-	if size <= keptBytes || x.large {
-		return true
-	}
-	if largeMessages.Add(1) > maxLarge {
-		largeMessages.Add(-1)
-		return false
-	}
-	x.large = true
-	return true
-}
+func (x *exchange) mayHold(size int) bool { return size <= keptBytes || x.large.take() }

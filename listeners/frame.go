@@ -39,12 +39,13 @@ func frame(data []byte) (message, rest []byte, err error) {
 }
 
 // appendFrame appends r's answer to q behind its length. Without an answer, or
-// with one that no length can announce, it returns dst as it was and errSilent.
+// with one that no length can announce, or when what was asked is no message, it
+// returns dst as it was and errSilent.
 func appendFrame(dst []byte, r Resolver, q *query.Query) ([]byte, error) {
 	start := len(dst) + lengthBytes
 	out := r.Resolve(append(dst, 0, 0), q)
 	n := len(out) - start
-	if n <= 0 || n > maxMessageBytes {
+	if n <= 0 || n > maxMessageBytes || len(q.Message) < headerBytes {
 		return dst, errSilent
 	}
 	binary.BigEndian.PutUint16(out[len(dst):], uint16(n))

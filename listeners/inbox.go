@@ -11,6 +11,10 @@ const (
 	// busyBytes are borrowed for a client that pipelines: about a hundred
 	// queries, whose answers fill one TLS record.
 	busyBytes = 4096
+
+	// recordBytes hold the longest TLS record (RFC 8446 §5.2), and fill a size
+	// class of Go's allocator.
+	recordBytes = 18 << 10
 )
 
 // bufferPool lends out buffers of one size, as pointers so that giving one back
@@ -30,7 +34,7 @@ func newBufferPool(size int) *bufferPool {
 // last holds the longest message with its length.
 var lenders = [...]*bufferPool{
 	newBufferPool(busyBytes),
-	newBufferPool(16 << 10),
+	newBufferPool(recordBytes),
 	newBufferPool(lengthBytes + maxMessageBytes),
 }
 
@@ -43,6 +47,7 @@ type inbox struct {
 	last     int         // bytes of the latest read
 	lender   *bufferPool // where borrowed came from; nil: own is in use
 	borrowed *[]byte
+	ticket   ticket // for a buffer above busyBytes; only who asks reserve has one
 	own      [ownBytes]byte
 }
 
@@ -53,8 +58,23 @@ func (b *inbox) buf() []byte {
 	return b.own[:]
 }
 
-// space is where the next bytes go; settle saw to it that it is not empty.
-func (b *inbox) space() []byte { return b.buf()[b.to:] }
+// space is where the next bytes go; settle saw to it that it is not empty. When
+// the latest read would have filled our own buffer, it is a borrowed one.
+func (b *inbox) space() []byte {
+	if b.lender == nil && b.to == 0 && b.last >= ownBytes {
+		b.move(nil, lenders[0])
+	}
+	return b.buf()[b.to:]
+}
+
+// vacate gives a borrowed buffer back while there is nothing in it. Space
+// borrows one again.
+func (b *inbox) vacate() {
+	if b.lender != nil && b.empty() {
+		b.from, b.to = 0, 0
+		b.move(nil, nil)
+	}
+}
 
 // took says that n bytes were read into space.
 func (b *inbox) took(n int) { b.to, b.last = b.to+n, n }
@@ -62,19 +82,28 @@ func (b *inbox) took(n int) { b.to, b.last = b.to+n, n }
 // empty tells whether there is nothing unanswered.
 func (b *inbox) empty() bool { return b.from == b.to }
 
+// unread is what is unanswered.
+func (b *inbox) unread() []byte { return b.buf()[b.from:b.to] }
+
 // next returns the next complete message, nil when there is none, or errShort.
 // The message is valid until settle.
 func (b *inbox) next() ([]byte, error) {
-	message, rest, err := frame(b.buf()[b.from:b.to])
+	message, rest, err := frame(b.unread())
 	b.from = b.to - len(rest)
 	return message, err
+}
+
+// reserve tells whether there is memory for what settle is about to borrow: see
+// ticket.
+func (b *inbox) reserve() bool {
+	return b.to-b.from < busyBytes || b.ticket.take()
 }
 
 // settle moves the beginning of an incomplete message to the front of a buffer
 // that fits it: a borrowed one when it is long or when the latest read would
 // have filled our own, and otherwise our own.
 func (b *inbox) settle() {
-	kept := b.buf()[b.from:b.to]
+	kept := b.unread()
 	need := len(kept) + 1
 	if b.last >= ownBytes {
 		need = max(need, busyBytes)
@@ -106,6 +135,9 @@ func (b *inbox) move(kept []byte, lender *bufferPool) {
 	copy(b.buf(), kept)
 	if before != nil {
 		before.Put(borrowed)
+	}
+	if lender == nil || lender.size <= busyBytes {
+		b.ticket.giveBack()
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -30,18 +29,29 @@ const (
 // deadline and its end, which are the server's too.
 type stream struct {
 	server  *streams
-	raw     net.Conn
-	conn    net.Conn // raw, or TLS over it
+	raw     *socket
+	secure  *secured // nil: plain TCP
 	client  netip.AddrPort
 	number  int
 	account Connection
 	in      inbox
 
 	received  time.Time // when the latest bytes came
-	stuck     bool      // the client does not take what we write
 	idleBy    time.Time // when nothing has arrived of a next message
 	messageBy time.Time // when the message that has begun must be complete
+	armed     time.Time // the read deadline, unless the server stops; zero: not known
+	stuck     bool      // the client does not take what we write
 }
+
+// secured is what a stream has for TLS.
+type secured struct {
+	records
+	tls  *tls.Conn // over records
+	more bool      // it may have more of a record than was read
+}
+
+// ready tells whether there is something to read from tls without waiting.
+func (s *secured) ready() bool { return s.more || s.record() > 0 }
 
 // scratch is what a stream needs only while it answers.
 type scratch struct {
@@ -59,9 +69,11 @@ var (
 // run serves the connection to its end.
 func (c *stream) run() {
 	defer c.server.finish(c)
-	c.idleBy = time.Now().Add(c.server.idle())
+	now := time.Now()
+	c.idleBy, c.messageBy = now.Add(c.server.idle()), now.Add(c.server.timeouts().Message)
+	c.armed = time.Time{}
 	err := c.serve()
-	if err == errShort || err == errSilent || err == errDrained || err == errSpent {
+	if err == errSilent || err == errDrained || err == errSpent {
 		c.linger()
 	}
 }
@@ -77,15 +89,19 @@ func (c *stream) runTLS() {
 }
 
 func (c *stream) handshake() bool {
-	t := c.server.secure(c.raw)
-	c.conn = t
+	s := &secured{records: records{socket: c.raw, wait: true}}
+	s.tls = c.server.secure(&s.records)
+	c.secure = s
 	c.idleBy = time.Now().Add(c.server.timeouts().Handshake)
+	c.raw.writeBy = c.idleBy
 	c.arm()
-	err := t.Handshake()
+	err := s.tls.Handshake()
 	if err != nil {
 		c.server.log.Debug("TLS handshake failed",
 			"transport", c.server.transport.String(), "client", c.client.String(), "error", err)
 	}
+	s.wait = false
+	c.raw.fresh()
 	return err == nil
 }
 
@@ -103,21 +119,22 @@ func (c *stream) serve() error {
 	}
 }
 
-// fill reads once, within the deadline that holds.
+// fill receives once, within the deadline that holds.
 func (c *stream) fill() error {
 	for {
 		c.arm()
-		n, err := c.conn.Read(c.in.space())
+		begun := c.begun()
+		n, err := c.receive()
 		now := time.Now()
 		if n > 0 {
-			if c.in.empty() {
+			if !begun {
 				c.messageBy = now.Add(c.server.timeouts().Message)
 			}
-			c.in.took(n)
 			c.received = now
 			return err
 		}
 		if err == nil || isTimeout(err) && now.Before(c.deadline()) {
+			c.armed = time.Time{}
 			continue // the deadline was an earlier one
 		}
 		if isTimeout(err) && c.server.draining.Load() {
@@ -127,18 +144,67 @@ func (c *stream) fill() error {
 	}
 }
 
+// begun tells whether a part of a message has arrived, or of a TLS record.
+func (c *stream) begun() bool {
+	return !c.in.empty() || c.secure != nil && !c.secure.box.empty()
+}
+
+// receive reads once from the client. It returns how many bytes came.
+func (c *stream) receive() (n int, err error) {
+	if !c.in.reserve() {
+		return 0, errBusy
+	}
+	c.in.settle()
+	s := c.secure
+	if s == nil {
+		return c.raw.receive(&c.in)
+	}
+	if !s.ready() {
+		if n, err = s.receive(); err != nil {
+			return n, err
+		}
+	}
+	m, err := c.decrypt()
+	return n + m, err
+}
+
+// decrypt takes what all the complete records say that have arrived, or as much
+// as fits. It returns how many bytes that is.
+func (c *stream) decrypt() (total int, err error) {
+	for s := c.secure; s.ready(); {
+		if len(c.in.space()) == 0 {
+			if !c.in.reserve() {
+				return total, errBusy
+			}
+			c.in.settle()
+		}
+		space := c.in.space()
+		if len(space) == 0 {
+			break // there is a message to answer first
+		}
+		n, err := s.tls.Read(space)
+		s.more = n == len(space)
+		c.in.took(n)
+		total += n
+		if err != nil && !isTimeout(err) { // which is what a record without data comes to
+			return total, err
+		}
+	}
+	return total, nil
+}
+
 // deadline is until when the next bytes must come. The time of a message runs
 // from its first byte, and no byte extends it.
 func (c *stream) deadline() time.Time {
 	s, by := c.server, c.idleBy
-	if !c.in.empty() {
+	if c.begun() {
 		by = c.messageBy
 	}
 	if !s.draining.Load() {
 		return by
 	}
 	end := s.lookUntil
-	if !c.in.empty() {
+	if c.begun() {
 		end = s.endBy
 	}
 	if end.Before(by) {
@@ -147,15 +213,15 @@ func (c *stream) deadline() time.Time {
 	return by
 }
 
-// arm makes reads end at the deadline, also when the server begins to stop in
-// this moment. Under TLS a read may have to write, a key update for one.
+// arm makes reads end at the deadline, or before: then fill arms anew. It sets
+// the deadline only when it has come nearer, which it has not behind a query
+// that came whole. It takes care of a server that begins to stop in this moment.
 func (c *stream) arm() {
 	for {
 		draining, by := c.server.draining.Load(), c.deadline()
-		if c.server.secure != nil {
-			_ = c.raw.SetDeadline(by)
-		} else {
+		if draining || c.armed.IsZero() || by.Before(c.armed) {
 			_ = c.raw.SetReadDeadline(by)
+			c.armed = by
 		}
 		if draining == c.server.draining.Load() {
 			return
@@ -165,14 +231,26 @@ func (c *stream) arm() {
 
 // answer answers every message that is complete, all in one write if they fit.
 func (c *stream) answer() error {
-	message, err := c.in.next()
-	if message != nil {
-		err = c.answerFrom(message)
-		c.idleBy = time.Now().Add(c.server.idle())
-		c.messageBy = c.received.Add(c.server.timeouts().Message) // of one that has begun behind them
+	message := c.next()
+	if message == nil {
+		return nil
 	}
-	c.in.settle()
+	err := c.answerFrom(message)
+	c.idleBy = c.received.Add(c.server.idle())
+	c.messageBy = c.received.Add(c.server.timeouts().Message) // of one that has begun behind them
 	return err
+}
+
+// next is the next complete message, nil when there is none. What is announced
+// to be shorter than a header is also one, or as much of it as has arrived: the
+// resolver counts it, answers nothing, and so ends the connection.
+func (c *stream) next() []byte {
+	message, err := c.in.next()
+	if err == errShort {
+		message = c.in.unread()[lengthBytes:]
+		message = message[:min(len(message), headerBytes-1)]
+	}
+	return message
 }
 
 // answerFrom answers message and the complete ones behind it. What is answered
@@ -203,7 +281,7 @@ func (c *stream) answerFrom(message []byte) error {
 			err = errSpent
 			break
 		}
-		message, err = c.in.next()
+		message = c.next()
 	}
 	if cap(out) <= keptOutBytes {
 		s.out = out[:0]
@@ -223,10 +301,16 @@ func (s *scratch) release() {
 }
 
 // write sends answers. The client must take all of them within one timeout.
-func (c *stream) write(answers []byte) error {
-	_ = c.raw.SetWriteDeadline(time.Now().Add(c.server.timeouts().Write))
-	_, err := c.conn.Write(answers)
+func (c *stream) write(answers []byte) (err error) {
+	if c.secure != nil {
+		_, err = c.secure.tls.Write(answers)
+	} else {
+		_, err = c.raw.Write(answers)
+	}
 	c.stuck = err != nil
+	if c.raw.fresh() {
+		c.received = time.Now() // its time begins when it has ours again
+	}
 	return err
 }
 
@@ -237,11 +321,13 @@ func (c *stream) evict() { _ = c.raw.Close() }
 // takes nothing any more: crypto/tls would wait five more seconds for it.
 func (c *stream) close() {
 	c.in.release()
-	if c.stuck {
-		_ = c.raw.Close()
-		return
+	if c.secure != nil {
+		c.secure.release()
+		if !c.stuck {
+			_ = c.secure.tls.Close()
+		}
 	}
-	_ = c.conn.Close()
+	_ = c.raw.Close()
 }
 
 // linger ends our side, and reads what the client still sends until it ends its
@@ -250,10 +336,11 @@ func (c *stream) close() {
 func (c *stream) linger() {
 	by := time.Now().Add(min(lingering, c.server.timeouts().Shutdown))
 	_ = c.raw.SetDeadline(by)
-	if t, ok := c.conn.(*tls.Conn); ok {
-		_ = t.CloseWrite()
+	c.raw.writeBy = by
+	if c.secure != nil {
+		_ = c.secure.tls.CloseWrite()
 	}
-	if half, ok := c.raw.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+	if half, ok := c.raw.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		_, _ = io.Copy(io.Discard, c.raw)
 	}
 }

@@ -3,6 +3,7 @@ package listeners
 import (
 	"bytes"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -61,7 +62,7 @@ func TestStreamAnswersThatAreReadyLeaveInOneWrite(t *testing.T) {
 func TestStreamBuffersAreGivenBack(t *testing.T) {
 	client, server := net.Pipe()
 	s := newStreams(nil, query.TCP, &Config{Timeouts: Timeouts{}.withDefaults()}, mirror)
-	c := &stream{server: s, raw: server, conn: server, account: unlimited{}, idleBy: time.Now().Add(patience)}
+	c := &stream{server: s, raw: newSocket(server, patience), account: unlimited{}, idleBy: time.Now().Add(patience)}
 	go func() {
 		for _, n := range []int{20000, 12} {
 			_, _ = client.Write(framed(testMessage(1, n)))
@@ -180,26 +181,26 @@ func TestStreamStopUnderLoadAnswersAllThatIsReceived(t *testing.T) {
 	})
 }
 
-// BenchmarkStreams tells what a query costs, the client's side included, when a
-// hundred are under way on one connection.
+// BenchmarkStreams tells what a query costs, the client's side included, when
+// one is under way on a connection, and when a hundred are.
 func BenchmarkStreams(b *testing.B) {
-	const window = 100
 	for _, transport := range streamKinds {
-		b.Run(transport, func(b *testing.B) {
-			s := start(b, listenOn(transport, "127.0.0.1:0"), mirror)
-			c := s.dialStream(b, transport)
-			_ = c.SetDeadline(time.Time{})
-			message := testMessage(1, 40)
-			burst := bytes.Repeat(framed(message), window)
-			b.ReportAllocs()
-			b.ResetTimer()
-			answers := make([]byte, len(burst))
-			for answered := 0; answered < b.N; answered += window {
-				write(b, c, burst)
-				if _, err := io.ReadFull(c, answers); err != nil {
-					b.Fatal(err)
+		for _, window := range []int{1, 100} {
+			b.Run(fmt.Sprintf("%s/%d", transport, window), func(b *testing.B) {
+				s := start(b, listenOn(transport, "127.0.0.1:0"), mirror)
+				c := s.dialStream(b, transport)
+				_ = c.SetDeadline(time.Time{})
+				burst := bytes.Repeat(framed(testMessage(1, 40)), window)
+				b.ReportAllocs()
+				b.ResetTimer()
+				answers := make([]byte, len(burst))
+				for answered := 0; answered < b.N; answered += window {
+					write(b, c, burst)
+					if _, err := io.ReadFull(c, answers); err != nil {
+						b.Fatal(err)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }

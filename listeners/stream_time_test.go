@@ -175,6 +175,25 @@ func TestStreamThatIsIdleUnderTLS(t *testing.T) {
 	})
 }
 
+// TestStreamRecordThatDripsUnderTLS: the time of a message runs from the first
+// byte of the record that brings it.
+func TestStreamRecordThatDripsUnderTLS(t *testing.T) {
+	inBubble(t, true, mirror, func(t *testing.T, p *pipes, _ func()) {
+		cork := &corked{Conn: p.dial()}
+		c := tls.Client(cork, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"dot"}})
+		write(t, c, framed(testMessage(1, 12)))
+		expectAnswer(t, c, testMessage(1, 12))
+		time.Sleep(time.Second)
+		cork.active = true
+		write(t, c, framed(testMessage(2, 12)))
+		begin := time.Now()
+		go drip(cork.Conn, cork.kept)
+		if _, err := c.Read(make([]byte, 1)); err != io.EOF || time.Since(begin) != 3*time.Second {
+			t.Errorf("ended with %v after %v, want EOF after 3 s", err, time.Since(begin))
+		}
+	})
+}
+
 func TestStreamAcceptErrorsBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipes()

@@ -122,8 +122,7 @@ func (s *streams) complain(err error) {
 func (s *streams) start(raw net.Conn) {
 	c := &stream{
 		server: s,
-		raw:    raw,
-		conn:   raw,
+		raw:    newSocket(raw, s.timeouts().Write),
 		client: remote(raw),
 		number: int(s.serial.Add(1)),
 	}

@@ -1,0 +1,88 @@
+package listeners
+
+import (
+	"encoding/binary"
+	"os"
+)
+
+// Sizes of a TLS record (RFC 8446 §5.1, §5.2).
+const (
+	recordHeaderBytes = 5
+	maxRecordBytes    = 1<<14 + 2048 // TLS 1.2 allows that much (RFC 5246 §6.2.3), 1.3 less
+)
+
+// records stands between a socket and crypto/tls, and hands over one record at a
+// time, when it is complete. So it is known whether crypto/tls would have to
+// wait for more: if not, what has arrived can be answered before anything is
+// sent. And crypto/tls, whose buffers never shrink, has none for what is
+// incomplete.
+type records struct {
+	*socket
+	box    inbox
+	left   int    // bytes of a record that is being handed over
+	wait   bool   // Read waits for a record; otherwise it says when there is none
+	hello  int    // bytes of the handshake that were handed over
+	ticket ticket // for what crypto/tls keeps when it has had something large
+}
+
+// Read implements net.Conn, for crypto/tls. It reads no more than one record.
+func (r *records) Read(p []byte) (int, error) {
+	for r.left == 0 {
+		if r.left = r.record(); r.left > 0 {
+			break
+		}
+		if !r.wait {
+			return 0, os.ErrDeadlineExceeded // the one error after which crypto/tls goes on
+		}
+		if _, err := r.receive(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, r.box.unread()[:r.left])
+	r.left -= n
+	r.box.from += n
+	if r.wait {
+		r.hello += n
+	}
+	if max(r.hello, n+r.left) > busyBytes && !r.ticket.take() {
+		return 0, errBusy
+	}
+	return n, nil
+}
+
+// receive reads once from the socket.
+func (r *records) receive() (int, error) {
+	if !r.box.reserve() {
+		return 0, errBusy
+	}
+	r.box.settle()
+	return r.socket.receive(&r.box)
+}
+
+// record is the length of the next record with its header, 0 when it is not
+// complete. What can't be a record is as long as what is there: crypto/tls
+// knows what to say about it.
+func (r *records) record() int {
+	const first, last = 20, 23 // change_cipher_spec to application_data, RFC 8446 §5.1
+	data := r.box.unread()
+	if len(data) > 0 && (data[0] < first || data[0] > last) {
+		return len(data)
+	}
+	if len(data) < recordHeaderBytes {
+		return 0
+	}
+	n := recordHeaderBytes + int(binary.BigEndian.Uint16(data[3:]))
+	switch {
+	case n > recordHeaderBytes+maxRecordBytes:
+		return len(data)
+	case n > len(data):
+		return 0
+	}
+	return n
+}
+
+// release gives back what is borrowed.
+func (r *records) release() {
+	r.box.release()
+	r.ticket.giveBack()
+}
