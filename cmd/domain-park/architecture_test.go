@@ -19,6 +19,8 @@ const root = "../.."
 // Tests are free to import what they like.
 var mayImport = map[string][]string{
 	"audit":           {"query"},
+	"bench/compare":   {"bench/load"},
+	"bench/load":      {},
 	"bench/overload":  {},
 	"cmd/domain-park": {"audit", "config", "certs", "store", "telemetry", "listeners", "resolver", "policy", "query"},
 	"certs":           {"store"},

@@ -1,0 +1,152 @@
+//go:build linux
+
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"embed"
+	"encoding/pem"
+	"fmt"
+	"io/fs"
+	"math/big"
+	mathrand "math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"text/template"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+//go:embed servers
+var embedded embed.FS
+
+// serverName is the name in the certificate.
+const serverName = "ns1.park.example"
+
+// ground is what all servers and the generator share.
+type ground struct {
+	dir         string
+	echo        string // the program; empty without a C compiler
+	Zone        string // file of each domain's records
+	Certificate string // PEM files
+	Key         string
+	Domains     []string
+	queries     [][]byte
+	templates   *template.Template
+}
+
+// prepare makes the ground below dir.
+func prepare(dir string) (*ground, error) {
+	g := &ground{dir: dir, echo: "echo of this comparison, which needs cc", Zone: filepath.Join(dir, "parked.zone"), Certificate: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+	// Servers that drop their privileges read below it.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return nil, err
+	}
+	zone, err := embedded.ReadFile("servers/parked.zone")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(g.Zone, zone, 0o644); err != nil {
+		return nil, err
+	}
+	if err := g.certify(); err != nil {
+		return nil, err
+	}
+	g.ask()
+	if g.templates, err = template.New("").Option("missingkey=error").ParseFS(embedded, "servers/*.*", "servers/Corefile", "servers/gdnsd/config"); err != nil {
+		return nil, err
+	}
+	return g, g.buildEcho()
+}
+
+// buildEcho builds the limit, when there is a C compiler.
+func (g *ground) buildEcho() error {
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		return nil
+	}
+	source, err := fs.ReadFile(embedded, "servers/echo.c")
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(g.dir, "echo.c")
+	if err := os.WriteFile(file, source, 0o644); err != nil {
+		return err
+	}
+	program := filepath.Join(g.dir, "echo")
+	if text, err := exec.Command(cc, "-O2", "-o", program, file).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", file, err, text)
+	}
+	g.echo = program
+	return nil
+}
+
+// certify makes a certificate of the kind that is usual now, ECDSA with P-256.
+func (g *ground) certify() error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	of := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: serverName}, DNSNames: []string{serverName},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
+	certificate, err := x509.CreateCertificate(rand.Reader, of, of, &key.PublicKey, key)
+	if err != nil {
+		return err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	for file, block := range map[string]*pem.Block{g.Certificate: {Type: "CERTIFICATE", Bytes: certificate}, g.Key: {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o644); err != nil { // of a key that is of no use elsewhere
+			return err
+		}
+	}
+	return nil
+}
+
+// What is asked: the same questions in every run.
+const (
+	domains = 1000
+	queries = 20_000
+)
+
+// asked is the mix, a share of each in percent.
+var asked = []struct {
+	share  int
+	prefix string
+	qtype  uint16
+}{
+	{20, "", dns.TypeTXT}, {20, "_dmarc.", dns.TypeTXT}, {10, "s1._domainkey.", dns.TypeTXT}, {15, "", dns.TypeMX},
+	{15, "", dns.TypeA}, {8, "", dns.TypeAAAA}, {5, "", dns.TypeNS}, {3, "", dns.TypeSOA}, {4, "", dns.TypeCAA},
+}
+
+func (g *ground) ask() {
+	rnd := mathrand.New(mathrand.NewPCG(1, 1))
+	endings := []string{"com", "org", "net", "co.uk", "com.au", "io", "de"}
+	for i := range domains {
+		g.Domains = append(g.Domains, fmt.Sprintf("parked-%d.%s", i, endings[rnd.IntN(len(endings))]))
+	}
+	for range queries {
+		share := rnd.IntN(100)
+		for _, a := range asked {
+			if share -= a.share; share >= 0 {
+				continue
+			}
+			m := new(dns.Msg).SetQuestion(a.prefix+g.Domains[rnd.IntN(domains)]+".", a.qtype)
+			m.Id, m.RecursionDesired = 0, false
+			wire, err := m.Pack()
+			if err != nil {
+				panic(err) // the names above are good
+			}
+			g.queries = append(g.queries, wire)
+			break
+		}
+	}
+}

@@ -1,0 +1,39 @@
+//go:build linux
+
+package main
+
+// loadKind is a way to ask.
+type loadKind struct {
+	name, title         string
+	transport           string // of bench/load
+	connections, window int
+	resume              bool
+}
+
+// loads are what is measured. Sixteen connections with fifty queries each on
+// their way stand for the resolvers that send most; one query at a time for
+// all others. Over UDP no more are on their way than the smallest receive
+// buffer of a server takes (212,992 bytes are Linux' default).
+var loads = []loadKind{
+	{"udp", "UDP", "udp", 8, 16, false},
+	{"tcp", "TCP, 50 queries at once on each of 16 connections", "tcp", 16, 50, false},
+	{"dot", "DoT, 50 queries at once on each of 16 connections", "dot", 16, 50, false},
+	{"doh", "DoH (HTTP/2, POST), 50 queries at once on each of 16 connections", "doh", 16, 50, false},
+	{"doh3", "DoH (HTTP/3, POST), 50 queries at once on each of 16 connections", "doh3", 16, 50, false},
+	{"doq", "DoQ, 50 queries at once on each of 16 connections", "doq", 16, 50, false},
+	{"tcp-1", "TCP, one query at a time on each of 16 connections", "tcp", 16, 1, false},
+	{"dot-1", "DoT, one query at a time on each of 16 connections", "dot", 16, 1, false},
+	{"doh-1", "DoH (HTTP/2, POST), one query at a time on each of 16 connections", "doh", 16, 1, false},
+	{"new-dot", "DoT, a new connection with a full TLS 1.3 handshake for each query", "new-dot", 16, 1, false},
+	{"new-doh", "DoH (HTTP/2), a new connection with a full TLS 1.3 handshake for each query", "new-doh", 16, 1, false},
+	{"new-doq", "DoQ, a new connection with a full handshake for each query", "new-doq", 16, 1, false},
+	{"resumed-dot", "DoT, a new connection with a resumed TLS 1.3 session for each query", "new-dot", 16, 1, true},
+	{"resumed-doq", "DoQ, a new connection with a resumed session for each query", "new-doq", 16, 1, true},
+}
+
+func loadNames() (names []string) {
+	for _, l := range loads {
+		names = append(names, l.name)
+	}
+	return names
+}

@@ -1,0 +1,53 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// machine is where and when the comparison ran.
+type machine struct{ date, cpu, kernel, system, golang, commit string }
+
+func describeMachine() machine {
+	m := machine{date: time.Now().UTC().Format(time.DateOnly), golang: runtime.Version(), cpu: "unknown", kernel: "unknown", system: "unknown", commit: "unknown"}
+	m.cpu = fmt.Sprintf("%s, %d CPUs", fieldOf("/proc/cpuinfo", "model name"), runtime.NumCPU())
+	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		m.kernel = strings.TrimSpace(string(text))
+	}
+	if name := strings.Trim(fieldOf("/etc/os-release", "PRETTY_NAME"), `"`); name != "" {
+		m.system = name
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				m.commit = s.Value[:min(12, len(s.Value))]
+			}
+		}
+	}
+	return m
+}
+
+// fieldOf is the value of the first line "key: value" or "key=value" of a file.
+func fieldOf(file, key string) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
+		if name, value, ok := strings.Cut(lines.Text(), ":"); ok && strings.TrimSpace(name) == key {
+			return strings.TrimSpace(value)
+		}
+		if name, value, ok := strings.Cut(lines.Text(), "="); ok && name == key {
+			return value
+		}
+	}
+	return ""
+}
