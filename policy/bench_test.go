@@ -70,51 +70,55 @@ func BenchmarkCookie(b *testing.B) {
 	}
 }
 
+// BenchmarkLimit is the response-rate limit alone: for a client below its rate,
+// one who asks for a domain for the first time, one who was never met, and one
+// who floods. The domains and clients that are new come from a flood of them, so
+// that tables are full and nothing that is looked for is in a cache.
 func BenchmarkLimit(b *testing.B) {
-	b.Run("client below its rate", func(b *testing.B) {
-		g, q := benchGuard(b, everything())
-		for b.Loop() {
-			q.Received = q.Received.Add(25 * time.Millisecond)
-			if g.Limit(q) != Send {
-				b.Fatal("limited")
-			}
-		}
-	})
-	// 1,000 resolvers that each ask for 200 domains: most pairs are met once a
-	// second or less often, and there are more of them than buckets.
-	b.Run("resolvers", func(b *testing.B) {
-		g, q := benchGuard(b, everything())
-		base := []byte("\x07dom0000\x03com\x00")
-		for b.Loop() {
-			r := rand.Uint32()
-			q.Received = q.Received.Add(10 * time.Microsecond)
-			q.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(r % 250), byte(r >> 8 & 3), 1}), 53)
-			binary.BigEndian.PutUint32(base[4:], 0x30303030+r>>16%200)
+	client := func(n uint32) netip.AddrPort {
+		var a [4]byte
+		binary.BigEndian.PutUint32(a[:], n)
+		return netip.AddrPortFrom(netip.AddrFrom4(a), 53)
+	}
+	base := []byte("\x08dom00000\x03com\x00")
+	for _, bc := range []struct {
+		name string
+		step time.Duration
+		next func(i int, q *query.Query)
+	}{
+		{"warm", 25 * time.Millisecond, func(int, *query.Query) {}},
+		{"cold pair", 100 * time.Microsecond, func(i int, q *query.Query) {
+			q.Client = client(0x0a000001 + uint32(i%200)<<8)
+			binary.BigEndian.PutUint32(base[4:], uint32(i))
 			q.Base = base
-			g.Limit(q)
-		}
-	})
-	b.Run("flood from one", func(b *testing.B) {
-		g, q := benchGuard(b, everything())
-		for b.Loop() {
-			q.Received = q.Received.Add(time.Microsecond)
-			g.Limit(q)
-		}
-	})
-	b.Run("spoofed sources", func(b *testing.B) {
-		g, q := benchGuard(b, everything())
-		for b.Loop() {
-			var a [4]byte
-			binary.BigEndian.PutUint32(a[:], rand.Uint32())
-			q.Received = q.Received.Add(time.Microsecond)
-			q.Client = netip.AddrPortFrom(netip.AddrFrom4(a), 53)
-			g.Limit(q)
-		}
-	})
+		}},
+		{"cold client", 100 * time.Microsecond, func(i int, q *query.Query) {
+			q.Client = client(rand.Uint32())
+		}},
+		// 1,000 resolvers that each ask for 200 domains: most pairs are met once a
+		// second or less often, and there are more of them than buckets.
+		{"resolvers", 10 * time.Microsecond, func(_ int, q *query.Query) {
+			r := rand.Uint32()
+			q.Client = client(0x0a000001 + r%1000<<8)
+			binary.BigEndian.PutUint32(base[4:], r>>16%200)
+			q.Base = base
+		}},
+		{"flood", time.Microsecond, func(int, *query.Query) {}},
+	} {
+		b.Run(bc.name, func(b *testing.B) {
+			g, q := benchGuard(b, everything())
+			for i := 0; b.Loop(); i++ {
+				q.Received = q.Received.Add(bc.step)
+				bc.next(i, q)
+				g.Limit(q)
+			}
+		})
+	}
 }
 
 // BenchmarkPolicy is what a UDP query pays for all of policy with everything
-// on: 200 clients ask forty times a second each, for one domain.
+// on: 200 clients ask forty times a second each, for one domain. Or, cold, for
+// clients that were never met.
 func BenchmarkPolicy(b *testing.B) {
 	client := []byte("\x01\x02\x03\x04\x05\x06\x07\x08")
 	for _, bc := range []struct {
@@ -126,6 +130,7 @@ func BenchmarkPolicy(b *testing.B) {
 		{"client cookie", query.CookieClient, 125 * time.Microsecond},
 		{"valid cookie", query.CookieValid, 125 * time.Microsecond},
 		{"flood", query.CookieNone, time.Microsecond},
+		{"cold", query.CookieNone, 100 * time.Microsecond},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
 			g, q := benchGuard(b, everything())
@@ -150,6 +155,11 @@ func BenchmarkPolicy(b *testing.B) {
 				}
 				q.Received = q.Received.Add(bc.step)
 				q.Client = clients[i%200]
+				if bc.name == "cold" {
+					var a [4]byte
+					binary.BigEndian.PutUint32(a[:], rand.Uint32()&^(128<<24)) // not the listed ones
+					q.Client = netip.AddrPortFrom(netip.AddrFrom4(a), 53)
+				}
 				g.Admit(q)
 				g.Cookie(q, options[i%200])
 				dst = g.AppendCookie(dst[:0], q, options[i%200])

@@ -65,6 +65,9 @@ const absent = -1
 
 // allow takes one from the bucket of h, which is made when there is none.
 func (t *table) allow(h uint64, a *allowance, now time.Time) bool {
+	if t.spend(h) {
+		return true
+	}
 	var s slot
 	t.find(&s, h)
 	got := t.draw(&s, a, now, 1)

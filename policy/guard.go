@@ -176,7 +176,10 @@ func (d Demand) String() string {
 // It is to be called after Admit.
 func (g *Guard) Cookie(q *query.Query, option []byte) Demand {
 	r := g.rules.Load()
-	q.Cookie = r.cookies.check(option, q.Client.Addr(), q.Received)
+	q.Cookie = query.CookieNone
+	if option != nil {
+		q.Cookie = r.cookies.check(option, q.Client.Addr(), q.Received)
+	}
 	s := g.counters.shard(q.Worker)
 	s.cookies[q.Cookie].Add(1)
 	if !r.cookies.require || q.Trusted || !q.Transport.Spoofable() {

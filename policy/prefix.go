@@ -30,10 +30,7 @@ var clientLength = [families]uint8{32, 64}
 
 // clientOf reads an address; one in IPv6-mapped form counts as IPv4.
 func clientOf(a netip.Addr) client {
-	if a.Is4In6() {
-		a = a.Unmap()
-	}
-	if a.Is4() {
+	if a.Is4() || a.Is4In6() {
 		b := a.As4()
 		return client{uint64(binary.BigEndian.Uint32(b[:])) << 32, ipv4}
 	}

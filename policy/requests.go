@@ -32,5 +32,5 @@ func (r *requests) allow(c client, t query.Transport, now time.Time) bool {
 	if t.Spoofable() {
 		kind = 1
 	}
-	return r.table.allow(r.keys.key(c.within(clientLength[c.family]), kind, 0), &r.allowance, now)
+	return r.table.allow(r.keys.key(c, kind, 0), &r.allowance, now)
 }

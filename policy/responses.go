@@ -99,7 +99,8 @@ const maxAccounts = 2 * int(levels)
 type account struct {
 	class     class
 	level     level
-	named     bool // kept for each base
+	named     bool   // kept for each base
+	kind      uint64 // tells its buckets from those of other accounts
 	allowance allowance
 }
 
@@ -132,8 +133,8 @@ func newPlan(cfg Responses, c class) (p plan) {
 	factor := 1
 	for l := range levels {
 		for _, a := range []account{
-			{c, l, named, perSecond(rate * factor)},
-			{classAll, l, false, perSecond(cfg.All * factor)},
+			{c, l, named, kindOf(c, l), perSecond(rate * factor)},
+			{classAll, l, false, kindOf(classAll, l), perSecond(cfg.All * factor)},
 		} {
 			if a.allowance.on() {
 				p.accounts = append(p.accounts, a)
@@ -152,6 +153,8 @@ func newPlan(cfg Responses, c class) (p plan) {
 	}
 	return p
 }
+
+func kindOf(c class, l level) uint64 { return uint64(c)*uint64(levels) + uint64(l) }
 
 // classify says which account an answer belongs to; false when nothing is sent.
 func classify(k query.Kind) (class, bool) {
@@ -185,11 +188,12 @@ func (r *responses) charge(c client, cl class, base []byte, now time.Time) *acco
 	if first.named {
 		name = r.keys.name(base)
 	}
-	var own slot
-	r.find(&own, c, first, name)
-	if own.spend(1) {
+	key := r.keys.key(c, first.kind, name)
+	if r.table.spend(key) {
 		return nil
 	}
+	var own slot
+	r.table.find(&own, key)
 	n := r.table.offer(&own, &first.allowance, now, p.lease)
 	if n == 0 {
 		return first
@@ -209,8 +213,10 @@ func (r *responses) chargeAll(c client, accounts []account, name uint64, now tim
 	var got [maxAccounts]int
 	paid := n
 	for i := range accounts {
+		r.find(&slots[i], c, &accounts[i], name)
+	}
+	for i := range accounts {
 		a := &accounts[i]
-		r.find(&slots[i], c, a, name)
 		switch got[i] = r.table.draw(&slots[i], &a.allowance, now, paid); {
 		case got[i] == 0:
 			r.giveBack(slots[:i], got[:i], n)
@@ -244,8 +250,7 @@ func (r *responses) find(s *slot, c client, a *account, name uint64) {
 	if !a.named {
 		name = 0
 	}
-	kind := uint64(a.class)*uint64(levels) + uint64(a.level)
-	r.table.find(s, r.keys.key(c.within(r.lengths[c.family][a.level]), kind, name))
+	r.table.find(s, r.keys.key(c.within(r.lengths[c.family][a.level]), a.kind, name))
 }
 
 // act says what becomes of the nth limited answer.

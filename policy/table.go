@@ -124,6 +124,21 @@ func (t *table) find(s *slot, h uint64) {
 	s.look()
 }
 
+// spend takes one from the credit of the bucket of h, and tells whether it could:
+// there may be no bucket, no credit, or somebody else who was faster. Nearly all
+// queries of known clients end here, without a slot: 55 instructions where find
+// and the spend of a slot take 110.
+func (t *table) spend(h uint64) bool {
+	i, _ := bits.Mul64(h, uint64(len(t.sets)))
+	words, want := &t.sets[i].words, (h|1)<<tagShift
+	for i := range words {
+		if w := words[i].Load(); w^want < 1<<tagShift {
+			return credit(w) > 0 && words[i].CompareAndSwap(w, warmer(w-1<<creditShift))
+		}
+	}
+	return false
+}
+
 // look sets way and word.
 func (s *slot) look() {
 	tag := s.tag
