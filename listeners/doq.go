@@ -71,9 +71,9 @@ const glance = time.Millisecond
 // stream implements quicConn. A query that is there with the end of its stream
 // is answered at once: a goroutine for each costs half as much CPU again, most of
 // it for growing its stack (16 µs instead of 10 for an answer).
-func (c *doqConn) stream(s *quic.Stream) (rest func()) {
+func (c *doqConn) stream(s *quic.Stream, now time.Time) (rest func()) {
 	x := borrowExchange()
-	_ = s.SetReadDeadline(time.Now().Add(glance))
+	_ = s.SetReadDeadline(now.Add(glance))
 	n, err := s.Read(x.inbox.space())
 	x.inbox.took(n)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -82,7 +82,7 @@ func (c *doqConn) stream(s *quic.Stream) (rest func()) {
 	if err == nil || !c.complete() {
 		return c.slowly(s, x, err)
 	}
-	if err = c.answer(s, x, err); err == nil {
+	if err = c.answer(s, x, err, now); err == nil {
 		err = s.TryWriteAll(x.out)
 	}
 	if err == quic.ErrWouldBlock {
@@ -96,7 +96,7 @@ func (c *doqConn) stream(s *quic.Stream) (rest func()) {
 // function of its own so that stream's variables stay off the heap.
 func (c *doqConn) slowly(s *quic.Stream, x *exchange, err error) func() {
 	return func() {
-		err := c.answer(s, x, err)
+		err := c.answer(s, x, err, time.Time{})
 		if err == nil {
 			err = send(s, x)
 		}
@@ -133,8 +133,9 @@ func (c *doqConn) abort(violation error) {
 }
 
 // answer puts the framed answer to the query on s into x.out. What arrived of it
-// is in x's inbox; err is what the latest read said.
-func (c *doqConn) answer(s *quic.Stream, x *exchange, err error) error {
+// is in x's inbox; err is what the latest read said. It arrived now; zero: when
+// it is complete.
+func (c *doqConn) answer(s *quic.Stream, x *exchange, err error, now time.Time) error {
 	q := &x.query
 	q.Verdict = query.Pending
 	message, err := readDoQ(s, x, err)
@@ -144,8 +145,11 @@ func (c *doqConn) answer(s *quic.Stream, x *exchange, err error) error {
 	if err := c.awaitHandshake(message); err != nil {
 		return err
 	}
+	if now.IsZero() {
+		now = time.Now()
+	}
 	// A QUIC client may move: its address is the one it has now.
-	q.Message, q.Client, q.Transport, q.Received = message, remote(c.conn), query.DoQ, time.Now()
+	q.Message, q.Client, q.Transport, q.Received = message, remote(c.conn), query.DoQ, now
 	x.out, err = appendFrame(x.out[:0], c.resolver, q)
 	if err != nil && q.Verdict == query.Silent {
 		return errNoQuery

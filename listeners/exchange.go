@@ -11,18 +11,23 @@ import (
 // queries have no worker or connection that could own it, so it is borrowed.
 type exchange struct {
 	query   query.Query
-	inbox   inbox  // what a QUIC stream sent
-	message []byte // what HTTP carried
+	inbox   inbox    // what a QUIC stream sent
+	message []byte   // what HTTP carried
+	fields  h3Fields // reads HTTP/3's headers
 	out     []byte
 	large   ticket
 }
+
+// packetBytes is the longest packet on Ethernet. What an exchange reads at once
+// of an HTTP/3 stream is no longer: more is no ordinary query.
+const packetBytes = 1500
 
 // keptBytes is the largest message whose buffer is kept for the next one: more
 // than a padded answer of the parking profile takes.
 const keptBytes = 4096
 
 var exchanges = sync.Pool{New: func() any {
-	x := &exchange{out: make([]byte, 0, keptBytes), message: make([]byte, 0, ownBytes)}
+	x := &exchange{out: make([]byte, 0, keptBytes), message: make([]byte, 0, packetBytes)}
 	x.query.Worker = int(exchangesMade.Add(1))
 	return x
 }}

@@ -1,11 +1,16 @@
 package listeners
 
 import (
+	"errors"
+	"io"
 	"net"
-	"net/http"
+	"os"
+	"time"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
+
+	"domainpark/query"
 )
 
 // h3Listener is DNS over HTTP/3 (RFC 8484, RFC 9114). It is a type of its own
@@ -25,7 +30,7 @@ const h3Unidirectional = 8
 //
 // 0-RTT is off: HTTP has its own rules for replays (RFC 8470), and a resolver
 // in a hurry has DoQ.
-func newH3(socket *net.UDPConn, cfg *Config, handler http.Handler) h3Listener {
+func newH3(socket *net.UDPConn, cfg *Config, handler *dohHandler) h3Listener {
 	server := &http3.Server{Handler: handler, MaxHeaderBytes: maxHeaderBytes}
 	return h3Listener{newQUIC(socket, cfg, quicProtocol{
 		alpn:           http3.NextProtoH3,
@@ -34,13 +39,98 @@ func newH3(socket *net.UDPConn, cfg *Config, handler http.Handler) h3Listener {
 		busy:           quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad),
 		conn: func(c *quic.Conn) (quicConn, error) {
 			raw, err := server.NewRawServerConn(c)
-			return h3Conn{raw}, err
+			return &h3Conn{raw, c, handler.resolver}, err
 		},
 	})}
 }
 
-// h3Conn implements quicConn.
-type h3Conn struct{ *http3.RawServerConn }
+// h3Conn implements quicConn. Queries in the usual form are answered here, and
+// everything else by http3, which also has the control stream and QPACK's: with
+// its goroutine, contexts, maps and writers it takes three times the CPU for an
+// answer.
+type h3Conn struct {
+	*http3.RawServerConn
+	conn     *quic.Conn
+	resolver Resolver
+}
 
-func (c h3Conn) stream(s *quic.Stream) func()         { return func() { c.HandleRequestStream(s) } }
-func (c h3Conn) unidirectional(s *quic.ReceiveStream) { c.HandleUnidirectionalStream(s) }
+// unidirectional implements quicConn.
+func (c *h3Conn) unidirectional(s *quic.ReceiveStream) { c.HandleUnidirectionalStream(s) }
+
+// stream implements quicConn. As long as it only looks at what has arrived, s is
+// as new, and http3 can have it.
+func (c *h3Conn) stream(s *quic.Stream, now time.Time) (rest func()) {
+	x := borrowExchange()
+	_ = s.SetReadDeadline(now.Add(glance))
+	n, err := s.Peek(x.message[:cap(x.message)])
+	if err == io.EOF {
+		if message := plainMessage(x.message[:n], x); message != nil {
+			return c.answer(s, x, message, now)
+		}
+	}
+	x.release()
+	return func() { c.HandleRequestStream(s) }
+}
+
+// answer answers message, which is all there is in s.
+func (c *h3Conn) answer(s *quic.Stream, x *exchange, message []byte, now time.Time) (rest func()) {
+	if err := x.take(s); err != nil {
+		return c.finish(s, x, err)
+	}
+	q := &x.query
+	q.Message, q.Client, q.Transport, q.Received = message, remote(c.conn), query.DoH3, now
+	q.Verdict = query.Pending
+	var room [h3HeadBytes]byte
+	x.out = c.resolver.Resolve(append(x.out[:0], room[:]...), q)
+	size := len(x.out) - h3HeadBytes
+	if size == 0 {
+		x.out = appendRefusal(x.out[:0], unanswered(q.Verdict), now)
+		return c.send(s, x, x.out)
+	}
+	head := appendHead(room[:0], h3Answered, size, q.MaxAge, now)
+	start := h3HeadBytes - len(head)
+	copy(x.out[start:], head)
+	return c.send(s, x, x.out[start:])
+}
+
+// take reads all of s, whose end has arrived, to where it has been seen already:
+// quic-go forgets a stream only when its end was read. A glance that ends
+// meanwhile, because something else had the CPU, is none of the client's doing.
+func (x *exchange) take(s *quic.Stream) error {
+	for space := x.message[:cap(x.message)]; ; {
+		n, err := s.Read(space)
+		space = space[n:]
+		switch {
+		case err == io.EOF:
+			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			_ = s.SetReadDeadline(time.Time{})
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// send sends response as far as it can without waiting.
+func (c *h3Conn) send(s *quic.Stream, x *exchange, response []byte) (rest func()) {
+	err := s.TryWriteAll(response)
+	if err == quic.ErrWouldBlock {
+		return func() {
+			_, err := s.Write(response)
+			c.finish(s, x, err)
+		}
+	}
+	return c.finish(s, x, err)
+}
+
+// finish ends s, well or not, and releases x. It leaves nothing to do.
+func (c *h3Conn) finish(s *quic.Stream, x *exchange, err error) (rest func()) {
+	x.release()
+	if err == nil {
+		_ = s.Close() // fails when the client has cancelled
+		return nil
+	}
+	s.CancelRead(quic.StreamErrorCode(http3.ErrCodeRequestCanceled))
+	s.CancelWrite(quic.StreamErrorCode(http3.ErrCodeRequestCanceled))
+	return nil
+}

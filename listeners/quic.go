@@ -44,10 +44,10 @@ type quicProtocol struct {
 
 // quicConn serves the streams of one connection.
 type quicConn interface {
-	// stream serves s as far as it can without waiting for the client, and
-	// returns what is left to do, or nil. The rest gets a goroutine of its own
-	// and new deadlines for reading and writing.
-	stream(s *quic.Stream) (rest func())
+	// stream serves s, which was accepted now, as far as it can without waiting
+	// for the client, and returns what is left to do, or nil. The rest gets a
+	// goroutine of its own and new deadlines for reading and writing.
+	stream(s *quic.Stream, now time.Time) (rest func())
 
 	// unidirectional serves s, in a goroutine of its own.
 	unidirectional(s *quic.ReceiveStream)
@@ -153,18 +153,20 @@ func (l *quicListener) serveConn(ctx context.Context, conn *quic.Conn) {
 		if err != nil {
 			break
 		}
-		more = account.Touch(time.Now())
+		now := time.Now()
+		more = account.Touch(now)
 		work.begin()
-		rest := c.stream(s)
+		rest := c.stream(s, now)
 		if rest == nil {
-			work.end()
+			work.end(now)
 			continue
 		}
-		now := time.Now()
-		_ = s.SetReadDeadline(now.Add(l.cfg.now().Timeouts.Message))
-		_ = s.SetWriteDeadline(now.Add(l.cfg.now().Timeouts.Message + l.cfg.now().Timeouts.Write))
+		now = time.Now()
+		t := l.cfg.now().Timeouts
+		_ = s.SetReadDeadline(now.Add(t.Message))
+		_ = s.SetWriteDeadline(now.Add(t.Message + t.Write))
 		goroutines.Go(func() {
-			defer work.end()
+			defer func() { work.end(time.Now()) }()
 			rest()
 		})
 	}

@@ -32,8 +32,10 @@ func newQUICWork(conn *quic.Conn, goodbye quic.ApplicationErrorCode, timeout fun
 
 func (w *quicWork) begin() { w.streams.Add(1) }
 
-func (w *quicWork) end() {
-	w.last.Store(time.Now().UnixNano())
+// end says that a stream ended now. A stream that was served without waiting
+// ended when it began, as far as anything here is concerned.
+func (w *quicWork) end(now time.Time) {
+	w.last.Store(now.UnixNano())
 	if w.streams.Add(-1) == 0 {
 		select {
 		case w.none <- struct{}{}:
