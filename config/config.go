@@ -10,6 +10,7 @@ package config
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -39,6 +40,7 @@ func Load(file string, flags Flags, checks ...Check) (*Settings, error) {
 	if len(l.problems) > 0 {
 		return nil, Problems(l.problems).sorted(l.names)
 	}
+	l.settings.files = slices.DeleteFunc(l.names, func(name string) bool { return name == "" })
 	return l.settings, nil
 }
 

@@ -218,12 +218,15 @@ var options = []option{
 	{key: "workers", restart: true, def: `0`,
 		help:  `UDP workers for each address. 0: one a CPU.`,
 		value: into(integer(0, 1024), func(s *Settings) *int { return &s.Workers })},
-	{key: "user", restart: true, off: true, def: `""`,
-		help:  `User to become when started as root, after the addresses are bound. Empty: stay.`,
+	{key: "user", restart: true, def: `""`,
+		help:  `User to become when started as root, after the addresses are bound. Empty: stay root, which a warning advises against.`,
 		value: into(text(0, 32), func(s *Settings) *string { return &s.User })},
-	{key: "group", restart: true, off: true, def: `""`,
+	{key: "group", restart: true, def: `""`,
 		help:  `Group to become when started as root. Empty: the user's own.`,
 		value: into(text(0, 32), func(s *Settings) *string { return &s.Group })},
+	{key: "sandbox", restart: true, def: `auto`,
+		help:  `auto: once started, give up the right to open files other than those that the settings name, where the kernel can see to it (Landlock). off: keep it.`,
+		value: into(choice("auto", "off"), func(s *Settings) *string { return &s.Sandbox })},
 }
 
 const (

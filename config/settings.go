@@ -23,9 +23,14 @@ type Settings struct {
 	Telemetry   Telemetry
 	Workers     int
 	User, Group string
+	Sandbox     string // auto or off
 
 	given map[string]Position // where each key that the operator set was written
+	files []string
 }
+
+// Files are the files that were read: the settings file and those that it names.
+func (s *Settings) Files() []string { return s.files }
 
 // NameServer is a host that parked domains are delegated to.
 type NameServer struct {
