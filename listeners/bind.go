@@ -143,6 +143,26 @@ func openTCPSocket(cfg *Config, transport string, addr netip.AddrPort) (*net.TCP
 	return tcp, nil
 }
 
+// Listen opens the TCP sockets of hostport for the administrator's server, which
+// is another package's: inherited or shared as those of queries are.
+func (cfg Config) Listen(hostport string) (out []net.Listener, err error) {
+	addrs, err := addresses(hostport)
+	if err != nil {
+		return nil, err
+	}
+	for _, addr := range addrs {
+		ln, err := openTCPSocket(&cfg, "admin", addr)
+		if err != nil {
+			for _, ln := range out {
+				err = errors.Join(err, ln.Close())
+			}
+			return nil, err
+		}
+		out = append(out, ln)
+	}
+	return out, nil
+}
+
 // openUDPSocket binds a UDP socket in the runtime's poller, for QUIC and for
 // systems without recvmmsg, or takes the one that was inherited. Errors are for
 // operators.

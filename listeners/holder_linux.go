@@ -90,11 +90,16 @@ func overlap(held, addr netip.AddrPort) bool {
 // processOf finds the process that has a descriptor of a socket, 0 for none.
 func processOf(inode string) int {
 	target := "socket:[" + inode + "]"
-	descriptors, _ := filepath.Glob("/proc/[0-9]*/fd/*")
-	for _, path := range descriptors {
-		if link, err := os.Readlink(path); err == nil && link == target {
-			pid, _ := strconv.Atoi(strings.Split(path, "/")[2])
-			return pid
+	for _, pattern := range []string{"/proc/self/fd/*", "/proc/[0-9]*/fd/*"} { // a sandbox may leave only the former
+		descriptors, _ := filepath.Glob(pattern)
+		for _, path := range descriptors {
+			if link, err := os.Readlink(path); err == nil && link == target {
+				pid, err := strconv.Atoi(strings.Split(path, "/")[2])
+				if err != nil {
+					pid = os.Getpid()
+				}
+				return pid
+			}
 		}
 	}
 	return 0

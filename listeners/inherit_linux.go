@@ -233,20 +233,6 @@ func (i *Inherited) file(transport string, addr netip.AddrPort) (*os.File, error
 	return os.NewFile(uintptr(fd), transport), nil
 }
 
-// Admin is the listener of the administrator's socket of addr, a host:port of
-// Addresses; nil when there is none.
-func (i *Inherited) Admin(address string) (net.Listener, error) {
-	addr, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return nil, nil // a host's name, or none: not one of ours
-	}
-	ln, err := i.stream("admin", addr)
-	if ln == nil {
-		return nil, err
-	}
-	return ln, nil
-}
-
 func duplicate(fd int) (int, error) {
 	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	return own, os.NewSyscallError("fcntl", err)

@@ -28,9 +28,6 @@ func (*Inherited) Has(string) bool { return false }
 // Addresses lists where the sockets of transport are bound.
 func (*Inherited) Addresses(string) []string { return nil }
 
-// Admin is the listener of the administrator's socket of addr.
-func (*Inherited) Admin(string) (net.Listener, error) { return nil, nil }
-
 func (*Inherited) has(string, netip.AddrPort) bool { return false }
 
 func (*Inherited) stream(string, netip.AddrPort) (*net.TCPListener, error) { return nil, nil }

@@ -19,6 +19,10 @@ import (
 type AdminConfig struct {
 	Addresses []string // host:port; empty: there is no such server
 
+	// Listen opens the sockets of an address; its errors are for operators. Nil:
+	// they are opened here.
+	Listen func(address string) ([]net.Listener, error)
+
 	Version string // of the program, for /version
 	Sources []Source
 
@@ -57,6 +61,9 @@ func BindAdmin(cfg AdminConfig) (*Admin, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+	if cfg.Listen == nil {
+		cfg.Listen = listen
+	}
 	handler, err := newAdminHandler(cfg)
 	if err != nil {
 		return nil, err
@@ -73,17 +80,25 @@ func BindAdmin(cfg AdminConfig) (*Admin, error) {
 	}}
 	var errs []error
 	for _, address := range cfg.Addresses {
-		socket, err := net.Listen(adminNetwork(address), address)
+		sockets, err := cfg.Listen(address)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("listen admin %s: %w", address, reason(err)))
+			errs = append(errs, fmt.Errorf("listen admin %s: %w", address, err))
 			continue
 		}
-		a.sockets = append(a.sockets, socket)
+		a.sockets = append(a.sockets, sockets...)
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(append(errs, a.Close())...)
 	}
 	return a, nil
+}
+
+func listen(address string) ([]net.Listener, error) {
+	socket, err := net.Listen(adminNetwork(address), address)
+	if err != nil {
+		return nil, reason(err)
+	}
+	return []net.Listener{socket}, nil
 }
 
 // adminNetwork is the one of address's family, as for queries: 0.0.0.0 is IPv4
