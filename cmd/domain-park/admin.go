@@ -22,6 +22,7 @@ func (srv *server) bindAdmin(serving context.Context, set *listeners.Set, log *s
 	var err error
 	srv.admin, err = telemetry.BindAdmin(telemetry.AdminConfig{
 		Addresses: srv.listen.Admin,
+		Listen:    srv.listenersConfig().Listen,
 		Version:   version(),
 		Sources:   srv.metrics(set),
 		Ready: func() error {

@@ -27,6 +27,9 @@ func (c *checkCommand) Run() error {
 	if err != nil {
 		return err
 	}
+	if _, err := identityOf(srv.settings); err != nil {
+		return err
+	}
 	if err := srv.checkCertificates(); err != nil {
 		return err
 	}
@@ -138,7 +141,8 @@ func (srv *server) notes() []string {
 	if local {
 		out = append(out, "loopback only: nobody outside this machine is answered")
 	}
-	out = append(append(out, srv.adminNotes()...), srv.caaNotes()...)
+	out = append(append(out, srv.adminNotes()...), srv.rootNotes()...)
+	out = append(out, srv.caaNotes()...)
 	return append(out, srv.certificateNotes()...)
 }
 

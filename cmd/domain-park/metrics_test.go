@@ -53,7 +53,7 @@ telemetry: {queries: {file: queries.log, sample: 0.001}}
 	if err := srv.bindAdmin(ctx, set, log); err != nil {
 		t.Fatal(err)
 	}
-	end := srv.background()
+	end := srv.background(log)
 	ended := make(chan error, 1)
 	go func() { ended <- set.Serve(ctx) }()
 	t.Cleanup(func() {

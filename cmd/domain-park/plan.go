@@ -50,10 +50,11 @@ func (s *source) plan(of share) (*plan, error) {
 
 // listen is where to listen on this machine.
 func (s *source) listen(settings *config.Settings) config.Listen {
+	l := settings.Listen
 	if !haveIPv6Loopback() {
-		return s.withoutIPv6Loopback(settings)
+		l = s.withoutIPv6Loopback(settings)
 	}
-	return settings.Listen
+	return whereInherited(l, s.inherited)
 }
 
 // answersOf builds what the settings say to answer, from the profile and the

@@ -1,24 +1,30 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 
 	"domainpark/listeners"
 	"domainpark/query"
 )
 
-// serve is how the server comes up and goes down: open, bind, serve, drain. It
-// returns nil when a signal asked for the end.
+// serve is how the server comes up and goes down: open, bind, give up rights,
+// serve, drain. It returns nil when a signal asked for the end.
 func serve(srv *server, log *slog.Logger) error {
 	ctx, stop := untilSignal(log)
 	defer stop()
 	hangups, ignore := hangups()
 	defer ignore()
 
-	if err := srv.open(log); err != nil {
+	id, err := identityOf(srv.settings)
+	if err != nil {
 		return err
 	}
-	if err := srv.openQueryLog(log); err != nil {
+	if err := srv.giveStore(id); err != nil {
+		return err
+	}
+	if err := srv.open(log); err != nil {
 		return err
 	}
 	cfg := srv.listenersConfig()
@@ -34,9 +40,15 @@ func serve(srv *server, log *slog.Logger) error {
 	if err := srv.bindAdmin(ctx, set, log); err != nil {
 		return err
 	}
+	if err := srv.giveUpRights(id, log); err != nil {
+		return err
+	}
 	srv.announce(set, log)
+	srv.tellReady(log)
+	srv.onReload = func() func(error) { return srv.tellReload(log) }
+	defer context.AfterFunc(ctx, func() { tellStopping(log) })()
 
-	end, endReloads := srv.background(), srv.reloadOn(hangups, log)
+	end, endReloads := srv.background(log), srv.reloadOn(hangups, log)
 	err = set.Serve(ctx)
 	endReloads()
 	end()
@@ -44,10 +56,30 @@ func serve(srv *server, log *slog.Logger) error {
 	return err
 }
 
+// giveUpRights is for when every address is bound: the server becomes another
+// user, opens the query log as that, and gives up all files that it has no
+// business with. On an error nothing is bound any more.
+func (srv *server) giveUpRights(id *identity, log *slog.Logger) error {
+	err := srv.become(id, log)
+	if err == nil {
+		err = srv.openQueryLog(log)
+	}
+	if err == nil {
+		srv.confine(log)
+		return nil
+	}
+	if srv.admin != nil {
+		err = errors.Join(err, srv.admin.Close())
+	}
+	return errors.Join(err, srv.set.Close())
+}
+
 // background starts what works beside the listeners: certificates, the reports
-// of limits, the care of memory, the query log and the administrator's server.
+// of limits, the care of memory, the query log, the administrator's server and
+// the watchdog.
 // end stops it and waits until it has stopped.
-func (srv *server) background() (end func()) {
+func (srv *server) background(log *slog.Logger) (end func()) {
+	name := srv.settings.NameServers[0].Name // a reload may be changing the settings later
 	if source := srv.certs.Load(); source != nil {
 		srv.tasks.start(source.Run)
 	}
@@ -57,6 +89,7 @@ func (srv *server) background() (end func()) {
 	if srv.admin != nil {
 		srv.tasks.start(srv.admin.Serve)
 	}
+	srv.tasks.start(func(ctx context.Context) { srv.watch(ctx, name, log) })
 	return srv.tasks.end
 }
 
@@ -69,9 +102,11 @@ func (srv *server) announce(set *listeners.Set, log *slog.Logger) {
 			log.Info("listening", "transport", "admin", "address", addr.String())
 		}
 	}
-	if left := size(srv.settings.Listen) - size(srv.listen); left > 0 {
+	srv.announceInherited(log)
+	if left := size(srv.settings.Listen) - size(srv.listen); left > 0 && srv.source.inherited == nil {
 		log.Info("this machine has no IPv6 loopback: the defaults on [::1] are left out", "addresses", left)
 	}
+	announceRoot(log)
 	srv.announceTotal(log)
 	log.Info("ready", "version", version())
 }

@@ -96,7 +96,7 @@ func serveListeners(t *testing.T, cfg listeners.Config, srv *server) (addrs map[
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	end := srv.background()
+	end := srv.background(slog.New(slog.DiscardHandler))
 	go func() { ended <- set.Serve(ctx) }()
 	t.Cleanup(func() {
 		cancel()

@@ -9,14 +9,19 @@ import (
 
 type serveCommand struct {
 	source
+	Overlap bool `help:"Start beside a running server of the same addresses, to take over from it: stop that one when this one is ready."`
 }
 
 // Run answers queries until a signal ends it.
 func (c *serveCommand) Run() error {
+	if err := c.inherit(); err != nil {
+		return err
+	}
 	srv, err := c.load()
 	if err != nil {
 		return err
 	}
+	srv.overlap = c.Overlap
 	log := newLog(srv.settings, srv.level)
 	slog.SetDefault(log)
 	return serve(srv, log)

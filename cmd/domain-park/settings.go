@@ -19,6 +19,8 @@ import (
 type source struct {
 	Config       string `short:"c" placeholder:"FILE" help:"Settings file; domain-park check --sample prints one. Flags override it."`
 	config.Flags `embed:""`
+
+	inherited *listeners.Inherited // sockets that are listened on instead of addresses; nil: none
 }
 
 // server is a plan with what is to put it into force: what a reload changes from
@@ -46,7 +48,10 @@ type server struct {
 	keys   store.Keys
 	certs  atomic.Pointer[certs.Source] // nil: nothing encrypted has been listened on so far
 
-	set *listeners.Set // made by bind
+	overlap bool // bind beside another process that has the same addresses
+
+	set     *listeners.Set // made by bind
+	sandbox *sandbox       // in force; nil: there is none
 }
 
 // load reads the settings and builds what they describe. Its error tells every
@@ -79,6 +84,9 @@ func (srv *server) listenersFor(p *plan) listeners.Config {
 		DoQ:     p.listen.DoQ,
 		HTTP:    p.listen.HTTP,
 		Workers: p.settings.Workers,
+
+		Inherited: srv.source.inherited,
+		Overlap:   srv.overlap,
 
 		Connections: quota{srv.guard.Connections()},
 		Timeouts: listeners.Timeouts{
