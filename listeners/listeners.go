@@ -73,6 +73,7 @@ type Config struct {
 	// Set by Bind.
 	nextWorker func() int              // hands out Query.Worker from 0 on
 	latest     *atomic.Pointer[Config] // the one in force, shared by all listeners of a Set
+	drops      *drops                  // of all UDP addresses of a Set; nil: not counted
 }
 
 // now is the Config that holds for what begins now: another one than cfg, which

@@ -39,6 +39,7 @@ type Set struct {
 	guard  *guard
 	latest atomic.Pointer[Config]
 	worker atomic.Int64 // the next Query.Worker
+	drops  drops
 
 	mu       sync.Mutex
 	sites    []*site         // in force, in the order of the settings
@@ -97,6 +98,10 @@ func (s *Set) Bound() []Bound {
 // Panics is how many queries ended in a panic of the resolver since Bind. Such a
 // query gets no answer and reaches no counter of the resolver's.
 func (s *Set) Panics() uint64 { return s.guard.panics.Load() }
+
+// Drops is what the kernel dropped at each UDP address since Bind, a second ago
+// or less. It is known on Linux only.
+func (s *Set) Drops() []Drops { return s.drops.list() }
 
 // Close gives up the sockets of a set that never served.
 func (s *Set) Close() error {

@@ -42,11 +42,10 @@ func openUDP(addr netip.AddrPort, cfg *Config, r Resolver) (listener, error) {
 		if err != nil {
 			return nil, errors.Join(bindError("udp", addr, err), g.close())
 		}
-		w := newUDPWorker(fd, g, cfg, r)
-		g.workers = append(g.workers, w)
 		if g.address, err = boundAddr(fd); err != nil {
-			return nil, errors.Join(err, g.close())
+			return nil, errors.Join(err, unix.Close(fd), g.close())
 		}
+		g.workers = append(g.workers, newUDPWorker(fd, g, cfg, r, cfg.drops.of(g.address)))
 	}
 	return g, nil
 }
@@ -60,13 +59,14 @@ func (g *udpGroup) inherit(cfg *Config, r Resolver) (listener, error) {
 	}
 	g.inherited = true
 	for n := range max(udpWorkers(cfg), len(fds)) {
-		fd := fds[n%len(fds)]
+		fd, drops := fds[n%len(fds)], cfg.drops.of(g.address)
 		if n >= len(fds) {
+			drops = new(atomic.Uint64) // the socket's are counted already
 			if fd, err = duplicate(fd); err != nil {
 				return nil, errors.Join(err, g.close())
 			}
 		}
-		g.workers = append(g.workers, newUDPWorker(fd, g, cfg, r))
+		g.workers = append(g.workers, newUDPWorker(fd, g, cfg, r, drops))
 		if err := setUDPOptions(fd, g.address.Addr()); err != nil {
 			return nil, errors.Join(err, g.close())
 		}

@@ -22,6 +22,7 @@ type udpWorker struct {
 	resolver Resolver
 	log      *slog.Logger
 	lines    throttle
+	drops    dropsCounter
 
 	query   query.Query
 	in      received
@@ -29,8 +30,10 @@ type udpWorker struct {
 	answers [batch * answerBytes]byte // the answers of a batch, one behind the other
 }
 
-func newUDPWorker(fd int, g *udpGroup, cfg *Config, r Resolver) *udpWorker {
-	w := &udpWorker{fd: fd, group: g, resolver: r, log: cfg.Log}
+// newUDPWorker makes a worker for the socket fd, of g's address. drops is where
+// it counts what the kernel drops of the socket.
+func newUDPWorker(fd int, g *udpGroup, cfg *Config, r Resolver, drops *atomic.Uint64) *udpWorker {
+	w := &udpWorker{fd: fd, group: g, resolver: r, log: cfg.Log, drops: newDropsCounter(fd, drops)}
 	w.query.Transport = query.UDP
 	w.query.Worker = cfg.nextWorker()
 	w.in.init(g.address.Addr().IsUnspecified())
@@ -42,6 +45,7 @@ func (w *udpWorker) run() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	w.thread.Store(int32(unix.Gettid()))
+	defer w.drops.finish()
 	defer w.thread.Store(0)
 	for !w.group.stopping.Load() {
 		// Wait for one datagram, then take what else is there.
@@ -103,11 +107,13 @@ func (w *udpWorker) round(flags uintptr) error {
 	case 0:
 		w.resolve(n)
 		w.send()
+		w.drops.look(w.query.Received)
 		return nil
 	case unix.EAGAIN: // nothing there, or the wake-up of a waiting worker
 		if flags&unix.MSG_DONTWAIT != 0 {
 			return errNothing
 		}
+		w.drops.look(time.Now())
 		return nil
 	case unix.EINTR:
 		return nil

@@ -89,7 +89,7 @@ the process; ` + "`process_network_*`" + ` is the whole machine's) and ` + "`pro
 `
 
 // freeLabels have values that differ from server to server.
-var freeLabels = []string{"name", "source", "file", "version", "revision", "goversion"}
+var freeLabels = []string{"name", "source", "file", "version", "revision", "goversion", "address"}
 
 // onlyACME are the metrics that a server without tls.acme does not show.
 var onlyACME = []string{"certificate_renewal_timestamp_seconds", "certificate_failures"}
