@@ -26,9 +26,17 @@ func (versionFlag) BeforeReset(app *kong.Kong) error {
 	return nil
 }
 
+// release is the version of a package, set by its build with -ldflags -X. It
+// stands in for what Go would record of the working tree, which is not the same
+// for two builds of one commit.
+var release string
+
 // version is the module's version, the commit it was built from, the Go
 // release and the platform, as the build recorded them.
 func version() string {
+	if release != "" {
+		return release + " " + platform()
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown " + platform()
