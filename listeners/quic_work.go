@@ -62,11 +62,14 @@ func (w *quicWork) check() {
 }
 
 // drain waits until the streams in progress are done, for at most grace, and
-// closes the connection. No stream may begin any more.
+// closes the connection. No stream may begin any more. On a connection that is
+// gone there is nothing to wait for.
 func (w *quicWork) drain(grace time.Duration) {
-	ctx, cancel := context.WithTimeout(w.conn.Context(), grace)
-	defer cancel()
-	w.settle(ctx)
+	if w.conn.Context().Err() == nil {
+		ctx, cancel := context.WithTimeout(w.conn.Context(), grace)
+		defer cancel()
+		w.settle(ctx)
+	}
 	w.idle.Stop()
 	_ = w.conn.CloseWithError(w.goodbye, "")
 }
