@@ -95,6 +95,9 @@ func (s *Set) Bound() []Bound {
 	return boundOf(s.sites)
 }
 
+// Timeouts are those that hold for what begins now.
+func (s *Set) Timeouts() Timeouts { return s.latest.Load().Timeouts }
+
 // Panics is how many queries ended in a panic of the resolver since Bind. Such a
 // query gets no answer and reaches no counter of the resolver's.
 func (s *Set) Panics() uint64 { return s.guard.panics.Load() }
