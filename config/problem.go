@@ -53,11 +53,19 @@ func (p Problem) Error() string {
 // Problems is every mistake that was found, in the order of their positions.
 type Problems []Problem
 
-// Error is one line for each problem.
+// MaxProblemsShown is how many problems are worth printing: who has more has
+// named the wrong file.
+const MaxProblemsShown = 100
+
+// Error is one line for each problem, up to MaxProblemsShown.
 func (ps Problems) Error() string {
-	lines := make([]string, len(ps))
-	for i, p := range ps {
+	shown := ps[:min(len(ps), MaxProblemsShown)]
+	lines := make([]string, len(shown), len(shown)+1)
+	for i, p := range shown {
 		lines[i] = p.Error()
+	}
+	if more := len(ps) - len(shown); more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more problems", more))
 	}
 	return strings.Join(lines, "\n")
 }

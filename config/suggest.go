@@ -17,10 +17,11 @@ func didYouMean(found string, words []string) string {
 	return "did you mean " + quote(best) + "?"
 }
 
+// separators are made once: making them takes longer than using them.
+var separators = strings.NewReplacer("_", "", "-", "")
+
 // fold makes rua_mail, ruaMail and rua-mail the same.
-func fold(name string) string {
-	return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(name))
-}
+func fold(name string) string { return separators.Replace(strings.ToLower(name)) }
 
 // distance is how many characters must be put in, taken out, replaced or
 // swapped with their neighbour to turn a into b (optimal string alignment).

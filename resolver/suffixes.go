@@ -103,6 +103,10 @@ func (d *domains) addSuffix(rule string, icann bool) error {
 	if err != nil {
 		return fmt.Errorf("rule %q is not a domain name: %w", rule, err)
 	}
+	// IDNA lets most of ASCII pass, HTML for example.
+	if strings.Trim(ascii, "abcdefghijklmnopqrstuvwxyz0123456789-.") != "" {
+		return fmt.Errorf("rule %q is not a domain name of letters, digits and hyphens", rule)
+	}
 	wire, err := wireName(ascii)
 	if err != nil {
 		return fmt.Errorf("rule %q: %w", rule, err)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -40,10 +41,35 @@ func openLogFile(path string, log *slog.Logger) (*logFile, error) {
 	return f, nil
 }
 
+// CheckQueryLog tells what would keep OpenQueryLog from working, and makes
+// nothing.
+func CheckQueryLog(path string) error {
+	if err := noPipe(path); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		return file.Close()
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = writable(filepath.Dir(path)); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: %w", path, reason(err))
+}
+
+// noPipe refuses a pipe: opening it would wait for its reader.
+func noPipe(path string) error {
+	if info, err := os.Stat(path); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+		return fmt.Errorf("%s is a pipe, expected a file", path)
+	}
+	return nil
+}
+
 func (f *logFile) open() error {
-	// Opening a pipe would wait for its reader.
-	if info, err := os.Stat(f.path); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
-		return fmt.Errorf("%s is a pipe, expected a file", f.path)
+	if err := noPipe(f.path); err != nil {
+		return err
 	}
 	file, err := os.OpenFile(f.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, logMode)
 	if err != nil {

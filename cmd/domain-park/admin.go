@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"domainpark/certs"
 	"domainpark/listeners"
 	"domainpark/telemetry"
 )
@@ -40,10 +41,10 @@ func (srv *server) bindAdmin(serving context.Context, set *listeners.Set, log *s
 	return nil
 }
 
-// adminNotes is what may not be meant about where administrators are served.
-func (srv *server) adminNotes() []string {
+// adminFindings is what may not be meant about where administrators are served.
+func (p *plan) adminFindings() []finding {
 	var open []string
-	for _, a := range srv.listen.Admin {
+	for _, a := range p.listen.Admin {
 		if !loopback(a) {
 			open = append(open, a)
 		}
@@ -51,8 +52,8 @@ func (srv *server) adminNotes() []string {
 	if len(open) == 0 {
 		return nil
 	}
-	return []string{"listen.admin: " + strings.Join(open, ", ") + " is not loopback: anyone who can reach it reads the metrics" +
-		profilesToo(srv.settings.Telemetry.Profiling) + "; hint: keep it on loopback, or let nobody but the monitoring through the firewall"}
+	return []finding{p.finding(certs.Warning, "listen.admin", strings.Join(open, ", ")+" is not loopback: anyone who can reach it reads the metrics"+
+		profilesToo(p.settings.Telemetry.Profiling)+"; hint: keep it on loopback, or let nobody but the monitoring through the firewall")}
 }
 
 func profilesToo(profiling bool) string {

@@ -14,23 +14,23 @@ import (
 
 type checkCommand struct {
 	source
-	Sample bool `help:"Print a settings file with every default and what it means, and exit."`
+	Sample    bool `help:"Print a settings file with every default and what it means, and exit."`
+	JSON      bool `name:"json" help:"Print what was found as JSON, and nothing else."`
+	Elsewhere bool `help:"The settings are for another machine or user: look at no addresses, rights and directories of this one."`
 }
 
-// Run prints what the settings come to; its error is what is wrong with them.
+// Run prints what the settings come to; its error is what is wrong with them,
+// here and for this user.
 func (c *checkCommand) Run() error {
 	if c.Sample {
 		_, err := io.WriteString(os.Stdout, config.Sample())
 		return err
 	}
-	srv, err := c.load()
+	p, found, err := c.examine()
+	if c.JSON {
+		return printFindings(os.Stdout, c.Config, found, err)
+	}
 	if err != nil {
-		return err
-	}
-	if _, err := identityOf(srv.settings); err != nil {
-		return err
-	}
-	if err := srv.checkCertificates(); err != nil {
 		return err
 	}
 	name := c.Config
@@ -38,32 +38,38 @@ func (c *checkCommand) Run() error {
 		name = "the flags"
 	}
 	fmt.Printf("%s: ok\n", name)
-	return srv.describe(os.Stdout)
+	return p.describe(os.Stdout, found)
 }
 
 // describe writes what is listened on, what is answered, and what may not be
 // meant so.
-func (srv *server) describe(w io.Writer) error {
-	s := srv.settings
+func (p *plan) describe(w io.Writer, found []finding) error {
+	s := p.settings
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i, n := range s.NameServers {
 		fmt.Fprintf(t, "%s\t%s\n", first(i, "name servers"), nameServer(n))
 	}
-	for i, l := range listening(srv.listen) {
+	for i, l := range listening(p.listen) {
 		fmt.Fprintf(t, "%s\t%s %s\n", first(i, "listens on"), l.transport, strings.Join(l.addresses, " "))
 	}
 	fmt.Fprintf(t, "profile\t%s\n", or(s.Parking.Profile.Path, "built in"))
 	fmt.Fprintf(t, "parks\t%s\n", parked(s))
-	if zones := srv.zonesText(); zones != "" {
+	if zones := p.zonesText(); zones != "" {
 		fmt.Fprintf(t, "zones\t%s\n", zones)
 	}
-	for i, note := range srv.notes() {
-		fmt.Fprintf(t, "%s\t%s\n", first(i, "note"), note)
+	title := ""
+	for _, f := range found {
+		if text := f.severity.String(); text != title {
+			title = text
+			fmt.Fprintf(t, "%s\t%s\n", title, f.text())
+			continue
+		}
+		fmt.Fprintf(t, "\t%s\n", f.text())
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	return srv.showAnswers(w)
+	return p.showAnswers(w)
 }
 
 // first is the title of the first line of several, and nothing for the others.
@@ -121,29 +127,6 @@ func listening(l config.Listen) []transport {
 		}
 	}
 	return out
-}
-
-// notes are about settings that work and may not be meant.
-func (srv *server) notes() []string {
-	var out []string
-	if len(srv.settings.NameServers) == 1 {
-		out = append(out, "one name server: registries ask for two or more (RFC 2182)")
-	}
-	if len(srv.listen.UDP) == 0 || len(srv.listen.TCP) == 0 {
-		out = append(out, "resolvers expect both UDP and TCP (RFC 9210)")
-	}
-	local := true
-	for _, l := range listening(srv.listen) {
-		for _, a := range l.addresses {
-			local = local && (l.transport == "admin" || loopback(a))
-		}
-	}
-	if local {
-		out = append(out, "loopback only: nobody outside this machine is answered")
-	}
-	out = append(append(out, srv.adminNotes()...), srv.rootNotes()...)
-	out = append(out, srv.caaNotes()...)
-	return append(out, srv.certificateNotes()...)
 }
 
 func loopback(hostport string) bool {

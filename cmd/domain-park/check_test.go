@@ -16,7 +16,7 @@ func TestCheckTellsWhatIsAnswered(t *testing.T) {
 nameservers:
   - {name: ns1.park.example, addresses: [192.0.2.1, "2001:db8::1"]}
   - {name: ns2.park.example}
-listen: {udp: [":53"], tcp: [":53", "[2001:db8::1]:53"]}
+listen: {udp: [":53"], tcp: ["192.0.2.1:53", "[2001:db8::1]:53"]}
 parking:
   dmarc: {rua: [r@park.example]}
   iodef: [security@park.example]
@@ -29,9 +29,9 @@ parking:
 		t.Fatal(err)
 	}
 	for name, args := range map[string][]string{
-		"check-park.txt":  {"check", "--config", "park.yaml"},
+		"check-park.txt":  {"check", "--elsewhere", "--config", "park.yaml"},
 		"check-own.txt":   {"check", "--config", "own.yaml"},
-		"check-flags.txt": {"check", "-n", "ns1.park.example=192.0.2.1", "-n", "ns2.park.example:192.0.2.2", "--host", "192.0.2.1", "--port", "53"},
+		"check-flags.txt": {"check", "-n", "ns1.park.example=192.0.2.1", "-n", "ns2.park.example:192.0.2.2", "--host", "192.0.2.1", "--port", "53", "--elsewhere"},
 		"check-tcp.txt":   {"check", "-n", "ns1.park.example", "--tcp"},
 	} {
 		t.Chdir(dir)

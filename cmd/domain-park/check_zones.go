@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"domainpark/certs"
 	"domainpark/config"
 
 	"github.com/miekg/dns"
@@ -15,9 +16,9 @@ import (
 const maxZonesShown = 3
 
 // zonesText says which zones are answered; empty when there are none.
-func (srv *server) zonesText() string {
-	zones := srv.resolver.Zones()
-	if srv.settings.Zones == "" {
+func (p *plan) zonesText() string {
+	zones := p.answers.Zones()
+	if p.settings.Zones == "" {
 		return ""
 	}
 	var names []string
@@ -28,7 +29,7 @@ func (srv *server) zonesText() string {
 			names = append(names, z.Name)
 		}
 	}
-	text := fmt.Sprintf("%d with %d records, from %s", len(zones), records, srv.settings.Zones)
+	text := fmt.Sprintf("%d with %d records, from %s", len(zones), records, p.settings.Zones)
 	if len(names) > 0 {
 		text += ": " + strings.Join(names, ", ")
 	}
@@ -38,16 +39,16 @@ func (srv *server) zonesText() string {
 	return text
 }
 
-// caaNotes tells where a zone's CAA records forbid a certificate that is asked
+// caaFindings tells where a zone's CAA records forbid a certificate that is asked
 // for. It is no mistake yet: another server may have the certificate in hand.
-func (srv *server) caaNotes() []string {
-	authority, err := url.Parse(srv.settings.TLS.ACME.Directory)
+func (p *plan) caaFindings() []finding {
+	authority, err := url.Parse(p.settings.TLS.ACME.Directory)
 	if err != nil {
 		return nil
 	}
-	var out []string
-	for _, host := range srv.settings.TLS.ACME.Hosts {
-		name, records, err := srv.caaOf(host)
+	var out []finding
+	for _, host := range p.settings.TLS.ACME.Hosts {
+		name, records, err := p.caaOf(host)
 		if err != nil || len(records) == 0 {
 			continue
 		}
@@ -59,16 +60,16 @@ func (srv *server) caaNotes() []string {
 		if len(allowed) > 0 {
 			who = strings.Join(allowed, " and ") + " alone"
 		}
-		out = append(out, fmt.Sprintf("tls.acme.hosts: CAA of %s allows %s, which forbids the certificate for %s; hint: add %s. CAA 0 issue %q to its zone",
-			name, who, host, name, issuerName(authority.Hostname())))
+		out = append(out, p.finding(certs.Warning, "tls.acme.hosts", fmt.Sprintf("CAA of %s allows %s, which forbids the certificate for %s; hint: add %s. CAA 0 issue %q to its zone",
+			name, who, host, name, issuerName(authority.Hostname()))))
 	}
 	return out
 }
 
 // caaOf climbs from host to the first name that has CAA records (RFC 8659 §3).
-func (srv *server) caaOf(host string) (name string, records []*dns.CAA, err error) {
+func (p *plan) caaOf(host string) (name string, records []*dns.CAA, err error) {
 	for name = host; name != ""; _, name, _ = strings.Cut(name, ".") {
-		m, err := srv.ask(dns.Fqdn(name), dns.TypeCAA)
+		m, err := p.ask(dns.Fqdn(name), dns.TypeCAA)
 		if err != nil {
 			return "", nil, err
 		}

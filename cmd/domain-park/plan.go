@@ -33,14 +33,16 @@ func (s share) goroutines() int {
 }
 
 // plan reads the settings and builds what is answered from them. Its error
-// tells every mistake in the settings and the files that they name.
-func (s *source) plan(of share) (*plan, error) {
+// tells every mistake in the settings and the files that they name, and what
+// more checks find.
+func (s *source) plan(of share, more ...config.Check) (*plan, error) {
 	p := new(plan)
-	var err error
-	p.settings, err = config.Load(s.Config, s.Flags, func(settings *config.Settings, good bool) (found []config.Problem) {
+	build := func(settings *config.Settings, good bool) (found []config.Problem) {
 		p.answers, p.zones, found = answersOf(settings, good, of)
 		return append(found, problems(settings, policyConfig(settings).Check())...)
-	})
+	}
+	var err error
+	p.settings, err = config.Load(s.Config, s.Flags, append([]config.Check{build, suffixProblems}, more...)...)
 	if err != nil {
 		return nil, err
 	}

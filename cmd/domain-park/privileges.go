@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"domainpark/certs"
 	"domainpark/config"
 )
 
@@ -85,13 +86,13 @@ func announceRoot(log *slog.Logger) {
 	}
 }
 
-// rootNotes is for "check", which may run as anybody: it is about ports that
+// rootFindings is for "check", which may run as anybody: it is about ports that
 // tempt an operator to start the server as root.
-func (srv *server) rootNotes() []string {
-	for _, t := range listening(srv.listen) {
+func (p *plan) rootFindings() []finding {
+	for _, t := range listening(p.listen) {
 		for _, a := range t.addresses {
-			if _, service, err := net.SplitHostPort(a); err == nil && privileged(service) && srv.settings.User == "" {
-				return []string{"user: not set: started as root, the server would stay root; hint: set user, unless a service manager starts it as another one"}
+			if _, service, err := net.SplitHostPort(a); err == nil && privileged(service) && p.settings.User == "" {
+				return []finding{p.finding(certs.Note, "user", "not set: started as root, the server would stay root; hint: set user, unless a service manager starts it as another one")}
 			}
 		}
 	}

@@ -111,7 +111,7 @@ func startRecipe(t *testing.T, name, second string, more ...string) *running {
 // expectChecked wants "check" to find nothing wrong with a recipe as it stands.
 func expectChecked(t *testing.T, name string) {
 	t.Helper()
-	if r := execute(t, "check", "--config", write(t, t.TempDir(), name, recipe(t, name))); r.status != 0 {
+	if r := execute(t, "check", "--elsewhere", "--config", write(t, t.TempDir(), name, recipe(t, name))); r.status != 0 {
 		t.Errorf("check %s: status %d\n%s", name, r.status, r.stderr)
 	}
 }

@@ -51,7 +51,7 @@ func (srv *server) certsFor(p *plan, log *slog.Logger) certs.Config {
 // server out leaves nothing behind and needs nothing.
 func (srv *server) openStore(log *slog.Logger) (*store.Dir, [store.SeedBytes]byte, error) {
 	s := srv.settings
-	if s.Given("store.directory") || len(s.TLS.ACME.Hosts) > 0 {
+	if srv.needsStore() {
 		return openSeeded(s.Store.Directory)
 	}
 	const none = "no store: secrets end with the process; hint: set store.directory"
@@ -64,6 +64,11 @@ func (srv *server) openStore(log *slog.Logger) (*store.Dir, [store.SeedBytes]byt
 		log.Info(none, "directory", s.Store.Directory, "reason", err)
 	}
 	return dir, seed, nil
+}
+
+// needsStore tells whether the server does not start without its store.
+func (p *plan) needsStore() bool {
+	return p.settings.Given("store.directory") || len(p.settings.TLS.ACME.Hosts) > 0
 }
 
 // openSeeded opens the store in directory and reads or makes its seed. Without

@@ -83,7 +83,7 @@ func TestCheckShowsZonesAndTheirCAA(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := srv.describe(&out); err != nil {
+	if err := srv.describe(&out, srv.caaFindings()); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
