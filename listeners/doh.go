@@ -45,7 +45,8 @@ func altSvc(udp *net.UDPConn) []string {
 	return []string{fmt.Sprintf(`h3=":%d"; ma=86400`, localPort(udp.LocalAddr()))}
 }
 
-func newDoH(socket net.Listener, cfg *Config, handler http.Handler) *httpListener {
+func newDoH(tcp *net.TCPListener, cfg *Config, handler http.Handler) *httpListener {
+	socket := &lingeringSocket{TCPListener: tcp}
 	server := newHTTPServer(cfg, handler)
 	server.TLSConfig = charged(withHTTP(cfg.TLS), cfg.connections())
 	server.Protocols = new(http.Protocols)

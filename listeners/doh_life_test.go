@@ -110,12 +110,17 @@ func TestQUICDrainEndsWithoutTheClient(t *testing.T) {
 }
 
 func TestBindDoHTakesBothPortsOrNone(t *testing.T) {
-	taken, err := net.ListenPacket("udp", "127.0.0.1:0")
+	free, err := net.Listen("tcp", "127.0.0.1:0") // UDP may have ports that TCP has not
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := free.Addr().String()
+	taken, err := net.ListenPacket("udp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	addr := taken.LocalAddr().String()
+	free.Close()
 	cfg := webConfig()
 	cfg.DoH = []string{addr}
 	if _, err := Bind(cfg, mirror); err == nil || !strings.Contains(err.Error(), "listen doh "+addr+": UDP for HTTP/3: ") {

@@ -70,6 +70,29 @@ type tlsSocket struct {
 	failed chan error
 	ctx    context.Context // ends when the socket is closed
 	cancel context.CancelFunc
+
+	handshakes sync.WaitGroup
+	last       chan struct{} // closed when no handshake begins any more
+}
+
+// settle returns when the socket has ended accepting and the handshakes are
+// done and their connections accepted, or when ctx ends.
+func (s *tlsSocket) settle(ctx context.Context) {
+	s.start.Do(func() { close(s.last) })
+	select {
+	case <-s.last:
+	case <-ctx.Done():
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		s.handshakes.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done(): // Close breaks off the others
+	}
 }
 
 func newTLSSocket(socket net.Listener, config *tls.Config, cfg *Config) *tlsSocket {
@@ -80,6 +103,7 @@ func newTLSSocket(socket net.Listener, config *tls.Config, cfg *Config) *tlsSock
 		log:      cfg.Log,
 		ready:    make(chan net.Conn),
 		failed:   make(chan error),
+		last:     make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
@@ -107,11 +131,15 @@ func (s *tlsSocket) Close() error {
 // accept hands errors to whoever calls Accept and waits until they are taken,
 // so that it backs off when the caller does.
 func (s *tlsSocket) accept() {
+	defer close(s.last)
 	for {
 		c, err := s.Listener.Accept()
 		if err == nil {
-			go s.handshake(c)
+			s.handshakes.Go(func() { s.handshake(c) })
 			continue
+		}
+		if isTimeout(err) {
+			return // the server drains
 		}
 		select {
 		case s.failed <- err:

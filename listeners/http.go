@@ -75,6 +75,14 @@ func (l *httpListener) serve(ctx context.Context) error {
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.cfg.now().Timeouts.Shutdown)
 	defer cancel()
+	if s := lingeringIn(l.socket); s != nil {
+		defer s.closing.Wait()
+		endBy, _ := drain.Deadline()
+		s.drain(endBy)
+	}
+	if s, ok := l.socket.(*tlsSocket); ok {
+		s.settle(drain)
+	}
 	if l.server.Shutdown(drain) != nil {
 		_ = l.server.Close() // who is not done by now is cut off
 	}

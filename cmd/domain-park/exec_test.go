@@ -73,11 +73,17 @@ var listeningLine = regexp.MustCompile(`msg=listening transport=(\w+) address=(\
 func start(t *testing.T, args ...string) *running {
 	t.Helper()
 	r := launch(t, args...)
+	r.awaitReady()
+	return r
+}
+
+// awaitReady waits until the server says that it is ready, and where.
+func (r *running) awaitReady() {
+	r.t.Helper()
 	r.await("msg=ready")
 	for _, m := range listeningLine.FindAllStringSubmatch(r.log.String(), -1) {
 		r.addr[m[1]] = append(r.addr[m[1]], m[2])
 	}
-	return r
 }
 
 // launch runs the program, which is killed when the test ends.

@@ -1,0 +1,84 @@
+package listeners
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// lingeringSocket is a TCP socket for servers that close idle connections
+// abruptly when they stop, as net/http does: a request that is on its way then
+// resets the connection, and its client can't tell that it was not answered. Once
+// draining, connections are ended on our side first, and read until the client
+// has ended its own (RFC 9112 §9.6).
+type lingeringSocket struct {
+	*net.TCPListener
+	endBy    time.Time // set before draining: no connection lingers longer
+	draining atomic.Bool
+	closing  sync.WaitGroup
+}
+
+// Accept implements net.Listener.
+func (s *lingeringSocket) Accept() (net.Conn, error) {
+	c, err := s.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	return &lingeringConn{TCPConn: c, socket: s}, nil
+}
+
+// drain has connections linger, and ends accepting after lastLook, in which what
+// the kernel has queued is accepted.
+func (s *lingeringSocket) drain(endBy time.Time) {
+	s.endBy = endBy
+	s.draining.Store(true)
+	_ = s.SetDeadline(time.Now().Add(lastLook))
+}
+
+type lingeringConn struct {
+	*net.TCPConn
+	socket *lingeringSocket
+	ended  atomic.Bool
+}
+
+// Close implements net.Conn. It does not wait for the client.
+func (c *lingeringConn) Close() error {
+	if !c.socket.draining.Load() {
+		return c.TCPConn.Close()
+	}
+	if c.ended.Swap(true) {
+		return net.ErrClosed
+	}
+	if c.CloseWrite() != nil {
+		return c.TCPConn.Close()
+	}
+	c.socket.closing.Go(func() {
+		by := time.Now().Add(lingering)
+		if by.After(c.socket.endBy) {
+			by = c.socket.endBy
+		}
+		_ = c.SetReadDeadline(by)
+		_, _ = io.Copy(io.Discard, c.TCPConn)
+		_ = c.TCPConn.Close()
+	})
+	return nil
+}
+
+// lingeringIn finds the lingering socket that an HTTP server has below others;
+// nil when there is none.
+func lingeringIn(l net.Listener) *lingeringSocket {
+	for {
+		switch s := l.(type) {
+		case *tlsSocket:
+			l = s.Listener
+		case accountedSocket:
+			l = s.Listener
+		case *lingeringSocket:
+			return s
+		default:
+			return nil
+		}
+	}
+}
