@@ -76,9 +76,6 @@ func (l *loader) section(v value) {
 		switch {
 		case o == nil || strings.Contains(name, "."):
 			l.unknown(v.key, name, key)
-		case !o.supported():
-			l.settings.given[o.key] = key.at // not missing, whatever else it is
-			key.problem("this version does not support it yet", "take it out")
 		case !o.section():
 			l.settings.given[o.key] = val.at
 			o.value.read(val, l.settings)
@@ -107,7 +104,7 @@ func (l *loader) unknown(section, name string, key value) {
 // with or without its sections.
 func elsewhere(name string) string {
 	for i := range options {
-		if o := &options[i]; o.supported() && (o.key == name || o.name() == name) {
+		if o := &options[i]; o.key == name || o.name() == name {
 			if o.parent() == "" {
 				return fmt.Sprintf("%q stands at the left margin, in no section", o.key)
 			}
@@ -126,12 +123,12 @@ func either(words []string) string {
 }
 
 // defaults fills in what was not given. The defaults are written like values
-// in a file and read by the same functions. What is off keeps its zero value.
+// in a file and read by the same functions.
 func (l *loader) defaults() {
 	for i := range options {
 		o := &options[i]
 		switch {
-		case o.section() || o.off || l.settings.Given(o.key):
+		case o.section() || l.settings.Given(o.key):
 		case o.required && !l.broken:
 			l.missing(o)
 		case o.def != "":

@@ -20,15 +20,6 @@ func write(t *testing.T, name, text string) string {
 
 const twoServers = "nameservers: [{name: ns1.park.example}, {name: ns2.park.example}]\n"
 
-// switchOn makes every setting supported until the test ends.
-func switchOn(t *testing.T) {
-	before := append([]option(nil), options...)
-	t.Cleanup(func() { copy(options, before) })
-	for i := range options {
-		options[i].off = false
-	}
-}
-
 func TestEveryOptionIsComplete(t *testing.T) {
 	seen := map[string]bool{"": true}
 	for i := range options {
@@ -40,7 +31,7 @@ func TestEveryOptionIsComplete(t *testing.T) {
 			t.Errorf("%s stands before its section", o.key)
 		case o.help == "" || !strings.HasSuffix(o.help, "."):
 			t.Errorf("%s: help %q", o.key, o.help)
-		case o.section() && (o.def != "" || o.required || o.off):
+		case o.section() && (o.def != "" || o.required):
 			t.Errorf("section %s has what only a value has", o.key)
 		case !o.section() && o.required == (o.def != ""):
 			t.Errorf("%s: a setting is required or has a default", o.key)
@@ -50,43 +41,34 @@ func TestEveryOptionIsComplete(t *testing.T) {
 }
 
 // TestSample loads the sample as it is and with every comment sign in front of
-// a setting taken away: both are the defaults. It holds for the settings of
-// this version and for all there will be.
+// a setting taken away: both are the defaults.
 func TestSample(t *testing.T) {
 	golden(t, "../docs/domain-park.yaml", Sample())
-	for _, all := range []bool{false, true} {
-		t.Run(fmt.Sprintf("all=%t", all), func(t *testing.T) {
-			if all {
-				switchOn(t)
-			}
-			var active strings.Builder
-			for line := range strings.Lines(Sample()) {
-				indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
-				if rest := line[len(indent):]; strings.HasPrefix(rest, "#") && !strings.HasPrefix(rest, "# ") {
-					line = indent + rest[1:]
-				}
-				active.WriteString(line)
-			}
-			const want = "NameServers: [{ns1.park.example [192.0.2.1 2001:db8::1]} {ns2.park.example []}]\n"
-			for _, text := range []string{Sample(), active.String()} {
-				s, err := Load(write(t, "sample.yaml", text), Flags{})
-				if err != nil {
-					t.Fatalf("%v\n%s", err, text)
-				}
-				if got := describe(t, s); got != want {
-					t.Errorf("the sample is not the defaults: %s", got)
-				}
-			}
-			if given := strings.Count(active.String(), ": "); given < 20 {
-				t.Errorf("only %d settings in\n%s", given, active.String())
-			}
-		})
+	var active strings.Builder
+	for line := range strings.Lines(Sample()) {
+		indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
+		if rest := line[len(indent):]; strings.HasPrefix(rest, "#") && !strings.HasPrefix(rest, "# ") {
+			line = indent + rest[1:]
+		}
+		active.WriteString(line)
+	}
+	const want = "NameServers: [{ns1.park.example [192.0.2.1 2001:db8::1]} {ns2.park.example []}]\n"
+	for _, text := range []string{Sample(), active.String()} {
+		s, err := Load(write(t, "sample.yaml", text), Flags{})
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		if got := describe(t, s); got != want {
+			t.Errorf("the sample is not the defaults: %s", got)
+		}
+	}
+	if given := strings.Count(active.String(), ": "); given < 20 {
+		t.Errorf("only %d settings in\n%s", given, active.String())
 	}
 }
 
-// TestEverySettingOfTheDesign reads the settings that later parts bring.
+// TestEverySettingOfTheDesign reads every setting there is.
 func TestEverySettingOfTheDesign(t *testing.T) {
-	switchOn(t)
 	t.Chdir("../testdata/config/files")
 	for _, name := range []string{"all-good", "all-bad"} {
 		s, err := Load(name+".yaml", Flags{})

@@ -132,7 +132,7 @@ func (l *loader) listen(f Flags) {
 	}
 	for i := range options {
 		o := &options[i]
-		if o.parent() != "listen" || o.off || o.key == "listen.udp" || o.key == "listen.tcp" {
+		if o.parent() != "listen" || o.key == "listen.udp" || o.key == "listen.tcp" {
 			continue
 		}
 		answers := o.key != "listen.http" && o.key != "listen.admin"

@@ -96,7 +96,6 @@ func TestListenFlags(t *testing.T) {
 }
 
 func TestListenFlagsTurnOtherDefaultsOff(t *testing.T) {
-	switchOn(t)
 	file := write(t, "s.yaml", twoServers+"listen: {dot: [\"127.0.0.1:853\"], http: [\"127.0.0.1:80\"]}\n")
 	for _, c := range []struct {
 		flags                      Flags

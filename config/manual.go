@@ -22,9 +22,7 @@ stands in, joined by dots: \fBlisten.udp\fR is \fIudp\fR in the section \fIliste
 .SH SETTINGS
 `)
 	for i := range options {
-		if o := &options[i]; o.supported() {
-			o.manual(&b)
-		}
+		options[i].manual(&b)
 	}
 	b.WriteString(".SH SEE ALSO\n.BR domain\\-park (1)\n")
 	return b.String()

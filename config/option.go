@@ -13,7 +13,6 @@ type option struct {
 	required bool   // there is no default: example stands in the sample instead
 	example  string
 	help     string // for the sample file and the manual, in one line
-	off      bool   // nothing reads it yet: setting it is a mistake
 	restart  bool   // a reload does not change it, only a start does
 }
 
@@ -58,25 +57,11 @@ func lookup(key string) *option {
 	return nil
 }
 
-// supported tells whether this version reads o, or for a section any of what
-// lies in it.
-func (o *option) supported() bool {
-	if !o.section() {
-		return !o.off
-	}
-	for i := range options {
-		if p := &options[i]; !p.section() && !p.off && strings.HasPrefix(p.key, o.key+".") {
-			return true
-		}
-	}
-	return false
-}
-
-// names lists the supported keys directly below section.
+// names lists the keys directly below section.
 func names(section string) []string {
 	var out []string
 	for i := range options {
-		if o := &options[i]; o.parent() == section && o.supported() {
+		if o := &options[i]; o.parent() == section {
 			out = append(out, o.name())
 		}
 	}

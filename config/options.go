@@ -6,8 +6,7 @@ import (
 )
 
 // options is every setting there is, in the order of the sample file. A
-// section is a row without a value. To switch on a setting whose part of the
-// server has come into being, take "off: true" out of its row.
+// section is a row without a value.
 var options = []option{
 	{key: "nameservers", required: true,
 		example: "\n  - {name: ns1.park.example, addresses: [192.0.2.1, \"2001:db8::1\"]}\n  - {name: ns2.park.example}",
@@ -211,8 +210,8 @@ var options = []option{
 	{key: "telemetry.profiling", restart: true, def: `false`,
 		help:  `Serve profiles of the running program at /debug/pprof/ of listen.admin (Go's net/http/pprof).`,
 		value: into(boolean(), func(s *Settings) *bool { return &s.Telemetry.Profiling })},
-	{key: "telemetry.dnstap", restart: true, off: true, def: `""`,
-		help:  `dnstap collector: unix:/path or tcp:address:port. Empty: off.`,
+	{key: "telemetry.dnstap", restart: true, def: `""`,
+		help:  `dnstap collector (dnstap.info) that gets every query and every answer: unix:/path or tcp:address:port. It may come and go; what it does not take in time is lost and counted. Empty: off.`,
 		value: into(collector(), func(s *Settings) *string { return &s.Telemetry.DNSTap })},
 
 	{key: "workers", restart: true, def: `0`,

@@ -16,13 +16,12 @@ func Sample() string {
 `)
 	var above *option
 	for i := range options {
-		if o := &options[i]; o.supported() {
-			if o.apart(above) {
-				b.WriteByte('\n')
-			}
-			o.sample(&b)
-			above = o
+		o := &options[i]
+		if o.apart(above) {
+			b.WriteByte('\n')
 		}
+		o.sample(&b)
+		above = o
 	}
 	return b.String()
 }

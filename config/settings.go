@@ -168,11 +168,11 @@ type Option struct {
 	Restart bool   // a reload does not change it, only a start does
 }
 
-// Options lists every setting that this version reads, in the order of the
+// Options lists every setting, in the order of the
 // sample file.
 func Options() (out []Option) {
 	for i := range options {
-		if o := &options[i]; !o.section() && o.supported() {
+		if o := &options[i]; !o.section() {
 			def := o.def
 			if o.required {
 				def = o.example

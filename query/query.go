@@ -46,9 +46,10 @@ type Query struct {
 	Rcode    uint16 // extended: the OPT's upper bits included
 	Kind     Kind
 	Verdict  Verdict
-	Truncate bool // the answer left with TC=1
-	Size     int  // of the answer, bytes; 0: none
-	Trusted  bool // the client is exempt from limits
+	Truncate bool   // the answer left with TC=1
+	Size     int    // of the answer, bytes; 0: none
+	Answer   []byte // as it is sent, in the listener's buffer: valid only while the query is observed; empty: none
+	Trusted  bool   // the client is exempt from limits
 	Cookie   CookieState
 
 	// Scratch space, here so that the hot path needs no memory of its own.

@@ -88,8 +88,10 @@ func (r *Resolver) Resolve(dst []byte, q *query.Query) []byte {
 	reset(q)
 	before := len(dst)
 	dst, q.Verdict = r.resolve(dst, s, q, &req)
-	q.Size = len(dst) - before
+	q.Answer = dst[before:]
+	q.Size = len(q.Answer)
 	r.observe(q) // 7. Counters and logs.
+	q.Answer = nil
 	return dst
 }
 

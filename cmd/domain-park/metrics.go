@@ -13,7 +13,7 @@ import (
 // metrics is what every part of the server has to show.
 func (srv *server) metrics(set *listeners.Set) []telemetry.Source {
 	return []telemetry.Source{srv.counters.Source(), srv.policyMetrics(), serverMetrics(set), srv.reloadMetrics(),
-		srv.certificateMetrics(), telemetry.QueryLogSource(srv.queryLog.Load)}
+		srv.certificateMetrics(), telemetry.QueryLogSource(srv.queryLog.Load), srv.tap.Source()}
 }
 
 // serverMetrics are about the program itself.

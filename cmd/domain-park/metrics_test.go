@@ -33,7 +33,7 @@ func serveObserved(t *testing.T) *observedServer {
 	log := slog.New(slog.DiscardHandler)
 	srv, err := (&source{Config: write(t, t.TempDir(), "settings.yaml", `
 nameservers: [{name: ns1.park.example}, {name: ns2.park.example}]
-telemetry: {queries: {file: queries.log, sample: 0.001}}
+telemetry: {queries: {file: queries.log, sample: 0.001}, dnstap: "unix:/nonexistent/tap.sock"}
 `)}).load()
 	if err != nil {
 		t.Fatal(err)

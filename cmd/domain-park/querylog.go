@@ -57,4 +57,7 @@ func (srv *server) observe(q *query.Query) {
 	if l := srv.queryLog.Load(); l != nil {
 		l.Observe(q)
 	}
+	if srv.tap != nil {
+		srv.tap.Observe(q)
+	}
 }

@@ -86,6 +86,7 @@ var optionChanges = map[string]optionChange{
 	"telemetry.queries.file":         {`DIR/queries.log`, `DIR/other.log`},
 	"telemetry.queries.sample":       {"", `0.5`},
 	"telemetry.profiling":            {"", `true`},
+	"telemetry.dnstap":               {"", `"unix:/run/dnstap.sock"`},
 	"workers":                        {"", `3`},
 	"user":                           {"", `nobody`},
 	"group":                          {"", `nogroup`},

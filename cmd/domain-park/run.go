@@ -75,8 +75,8 @@ func (srv *server) giveUpRights(id *identity, log *slog.Logger) error {
 }
 
 // background starts what works beside the listeners: certificates, the reports
-// of limits, the care of memory, the query log, the administrator's server and
-// the watchdog.
+// of limits, the care of memory, the query log, dnstap, the administrator's
+// server and the watchdog.
 // end stops it and waits until it has stopped.
 func (srv *server) background(log *slog.Logger) (end func()) {
 	name := srv.settings.NameServers[0].Name // a reload may be changing the settings later
@@ -86,6 +86,9 @@ func (srv *server) background(log *slog.Logger) (end func()) {
 	srv.tasks.start(srv.guard.Run)
 	srv.tasks.start(srv.memory.run)
 	srv.startQueryLog()
+	if srv.tap != nil {
+		srv.tasks.start(srv.tap.Run)
+	}
 	if srv.admin != nil {
 		srv.tasks.start(srv.admin.Serve)
 	}

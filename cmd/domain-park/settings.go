@@ -40,6 +40,7 @@ type server struct {
 
 	queryLog    atomic.Pointer[telemetry.QueryLog] // nil: none is written
 	endQueryLog func()                             // ends the writing of it, when it is written
+	tap         *telemetry.Tap                     // nil: there is no dnstap collector
 	admin       *telemetry.Admin                   // made by bindAdmin; nil: no address to serve administrators on
 
 	// Made by open.
@@ -66,6 +67,7 @@ func (s *source) load() (*server, error) {
 	if srv.guard, err = policy.New(srv.policyConfig(nil), time.Now()); err != nil {
 		return nil, err // plan has checked it
 	}
+	srv.tap = p.newTap()
 	srv.resolver = p.answers.Guarded(srv.guard, srv.observe)
 	srv.reloads.began(time.Now())
 	return srv, nil
