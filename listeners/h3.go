@@ -62,7 +62,7 @@ func (c *h3Conn) unidirectional(s *quic.ReceiveStream) { c.HandleUnidirectionalS
 func (c *h3Conn) stream(s *quic.Stream, now time.Time) (rest func()) {
 	x := borrowExchange()
 	_ = s.SetReadDeadline(now.Add(glance))
-	n, err := s.Peek(x.message[:cap(x.message)])
+	n, err := s.Peek(x.message[:packetBytes])
 	if err == io.EOF {
 		if message := plainMessage(x.message[:n], x); message != nil {
 			return c.answer(s, x, message, now)
@@ -97,7 +97,7 @@ func (c *h3Conn) answer(s *quic.Stream, x *exchange, message []byte, now time.Ti
 // quic-go forgets a stream only when its end was read. A glance that ends
 // meanwhile, because something else had the CPU, is none of the client's doing.
 func (x *exchange) take(s *quic.Stream) error {
-	for space := x.message[:cap(x.message)]; ; {
+	for space := x.message[:packetBytes]; ; {
 		n, err := s.Read(space)
 		space = space[n:]
 		switch {

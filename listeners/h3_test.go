@@ -209,7 +209,7 @@ type lateH3 struct{ *h3Conn }
 
 func (c lateH3) stream(s *quic.Stream, now time.Time) func() {
 	x := borrowExchange()
-	n, err := s.Peek(x.message[:cap(x.message)])
+	n, err := s.Peek(x.message[:packetBytes])
 	message := plainMessage(x.message[:n], x)
 	if err != io.EOF || message == nil {
 		panic("the request has not the usual form")
