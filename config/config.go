@@ -25,7 +25,7 @@ type Check func(s *Settings, good bool) []Problem
 // override it, fills in defaults and runs checks. Either everything is good,
 // or there are no Settings and the error is [Problems]: all that is wrong.
 func Load(file string, flags Flags, checks ...Check) (*Settings, error) {
-	l := &loader{file: file, names: []string{file}, settings: &Settings{given: map[string]Position{}}}
+	l := &loader{file: file, names: []string{file}, settings: &Settings{given: map[string]Position{}, written: map[string]*yaml.Node{}}}
 	if file != "" {
 		l.dir = filepath.Dir(file)
 		l.readFile()
@@ -77,7 +77,7 @@ func (l *loader) section(v value) {
 		case o == nil || strings.Contains(name, "."):
 			l.unknown(v.key, name, key)
 		case !o.section():
-			l.settings.given[o.key] = val.at
+			l.settings.given[o.key], l.settings.written[o.key] = val.at, val.node
 			o.value.read(val, l.settings)
 		case val.node.Kind == yaml.MappingNode:
 			l.section(val)

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v4"
 )
 
 func write(t *testing.T, name, text string) string {
@@ -143,7 +145,7 @@ func FuzzLoad(f *testing.F) {
 		if strings.ContainsAny(text, "/@") {
 			return // it might name a file of this machine
 		}
-		l := &loader{file: "f.yaml", settings: &Settings{given: map[string]Position{}}}
+		l := &loader{file: "f.yaml", settings: &Settings{given: map[string]Position{}, written: map[string]*yaml.Node{}}}
 		if top := l.parse(text); top != nil {
 			l.section(value{top, "", Position{File: l.file, Line: 1, Column: 1}, l})
 		}

@@ -46,7 +46,7 @@ func (l *loader) set(flag, key string, node *yaml.Node) {
 		return
 	}
 	at := Position{File: flag}
-	l.settings.given[key] = at
+	l.settings.given[key], l.settings.written[key] = at, node
 	lookup(key).value.read(value{node, key, at, l}, l.settings)
 }
 

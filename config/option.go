@@ -14,6 +14,7 @@ type option struct {
 	example  string
 	help     string // for the sample file and the manual, in one line
 	restart  bool   // a reload does not change it, only a start does
+	secret   bool   // it is not printed
 }
 
 // target reads a value into its field of Settings.

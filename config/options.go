@@ -145,7 +145,7 @@ var options = []option{
 	{key: "policy.cookies.require", def: `false`,
 		help:  `Send UDP clients without a valid cookie back for one (BADCOOKIE), or to TCP.`,
 		value: into(boolean(), func(s *Settings) *bool { return &s.Policy.Cookies.Require })},
-	{key: "policy.cookies.secret", def: `""`,
+	{key: "policy.cookies.secret", def: `""`, secret: true,
 		help:  `32 hex digits, shared with the other servers behind the same address (RFC 9018). Empty: derived from the store's seed and rolled over by date.`,
 		value: into(secret(), func(s *Settings) *string { return &s.Policy.Cookies.Secret })},
 	{key: "policy.connections", help: `Connections of TCP, DoT, DoH, DoH3 and DoQ, counted together.`},

@@ -3,6 +3,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"go.yaml.in/yaml/v4"
 )
 
 // Settings is everything an operator can set, each field named like its key in
@@ -25,8 +27,9 @@ type Settings struct {
 	User, Group string
 	Sandbox     string // auto or off
 
-	given map[string]Position // where each key that the operator set was written
-	files []string
+	given   map[string]Position   // where each key that the operator set was written
+	written map[string]*yaml.Node // and what was written there
+	files   []string
 }
 
 // Files are the files that were read: the settings file and those that it names.
@@ -153,9 +156,10 @@ func (s *Settings) KeepFixed(inForce *Settings) (differed []string) {
 			differed = append(differed, o.key)
 		}
 		if at, ok := inForce.given[o.key]; ok {
-			s.given[o.key] = at
+			s.given[o.key], s.written[o.key] = at, inForce.written[o.key]
 		} else {
 			delete(s.given, o.key)
+			delete(s.written, o.key)
 		}
 	}
 	return differed

@@ -44,14 +44,19 @@ func Preview(cfg Config, admin []string) (out []Obstacle) {
 		}
 	}
 	out = append(append(out, overlaps(udp)...), overlaps(tcp)...)
-	seen := map[netip.AddrPort]bool{}
+	seen := map[string]bool{}
 	for _, protocol := range []struct {
 		name   string
 		wishes []wish
 	}{{"udp", udp}, {"tcp", tcp}} {
 		for _, w := range protocol.wishes {
-			if err := unreachable(protocol.name, w.addr); err != nil && !seen[w.addr] {
-				seen[w.addr] = true // once is enough for both protocols
+			err := unreachable(protocol.name, w.addr)
+			if err == nil {
+				continue
+			}
+			// Once is enough for both protocols, and for both wildcards of one port.
+			if same := w.written + err.Error(); !seen[same] {
+				seen[same] = true
 				out = append(out, Obstacle{w.transport, w.written, true, err})
 			}
 		}

@@ -15,6 +15,7 @@ import (
 type checkCommand struct {
 	source
 	Sample    bool `help:"Print a settings file with every default and what it means, and exit."`
+	Print     bool `help:"Print every setting with its value and where that is from, and nothing else."`
 	JSON      bool `name:"json" help:"Print what was found as JSON, and nothing else."`
 	Elsewhere bool `help:"The settings are for another machine or user: look at no addresses, rights and directories of this one."`
 }
@@ -27,10 +28,14 @@ func (c *checkCommand) Run() error {
 		return err
 	}
 	p, found, err := c.examine()
-	if c.JSON {
+	if c.JSON && !c.Print {
 		return printFindings(os.Stdout, c.Config, found, err)
 	}
 	if err != nil {
+		return err
+	}
+	if c.Print {
+		_, err := io.WriteString(os.Stdout, p.settings.Print())
 		return err
 	}
 	name := c.Config

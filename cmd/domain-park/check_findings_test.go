@@ -166,3 +166,17 @@ listen: {udp: ["127.0.0.1:0"], tcp: ["127.0.0.1:0"], dot: [], doh: [], doq: [], 
 		t.Errorf("%+v", f)
 	}
 }
+
+// TestCheckPrintsEverySetting, and nothing else, or what is wrong.
+func TestCheckPrintsEverySetting(t *testing.T) {
+	file := write(t, t.TempDir(), "settings.yaml", "nameservers: [{name: ns1.park.example}]\nworkers: 3\n")
+	r := execute(t, "check", "--print", "--config", file, "--rua", "r@park.example")
+	for _, want := range []string{"\nworkers: 3  # " + file + ":2\n", "\n    rua: [\"r@park.example\"]  # --rua\n", "\n  ttl: 1h  # default\n"} {
+		if r.status != 0 || r.stderr != "" || !strings.Contains(r.stdout, want) {
+			t.Errorf("status %d, no %q in\n%s%s", r.status, want, r.stdout, r.stderr)
+		}
+	}
+	if r := execute(t, "check", "--print", "--port", "0"); r.status != 1 || r.stdout != "" {
+		t.Errorf("%+v", r)
+	}
+}
