@@ -63,3 +63,11 @@ func (s *socket) fresh() (waited bool) {
 	_ = s.SetWriteDeadline(time.Time{}) // one that has passed would end the next write before it begins
 	return true
 }
+
+// last says that the connection ends behind what is written next: TLS's goodbye
+// and TCP's are one packet then.
+func (s *socket) last() {
+	if s.calls != nil {
+		s.calls.last()
+	}
+}

@@ -24,6 +24,8 @@ type calls struct {
 	// Made once: a method value for each call would be garbage.
 	reading, writing func(fd uintptr) bool
 
+	flags uintptr // of writes
+
 	// Of the call under way.
 	box *inbox // of a read
 	out []byte // left of a write
@@ -46,6 +48,10 @@ func callsOf(conn net.Conn, waiting func()) *calls {
 	return c
 }
 
+// last makes what is written from now on wait for the end of the connection and
+// leave in one packet with it.
+func (c *calls) last() { c.flags = unix.MSG_MORE }
+
 // receive reads once into box, whose borrowed buffer it gives back while there
 // is nothing to read. The caller tells box how much came.
 func (c *calls) receive(box *inbox) (int, error) {
@@ -63,7 +69,7 @@ func (c *calls) receive(box *inbox) (int, error) {
 // tryRead reads once. It tells whether that is the end of it; otherwise it is
 // called again when there is something to read.
 func (c *calls) tryRead(fd uintptr) bool {
-	n, errno := call(unix.SYS_READ, fd, c.box.space())
+	n, errno := call(unix.SYS_RECVFROM, fd, c.box.space(), 0)
 	switch errno {
 	case 0:
 		c.n = n
@@ -71,7 +77,7 @@ func (c *calls) tryRead(fd uintptr) bool {
 		c.box.vacate()
 		return false
 	default:
-		c.err = os.NewSyscallError("read", errno)
+		c.err = os.NewSyscallError("recvfrom", errno)
 	}
 	return true
 }
@@ -92,7 +98,7 @@ func (c *calls) write(p []byte) (int, error) {
 // end of it; otherwise it is called again when there is more room.
 func (c *calls) tryWrite(fd uintptr) bool {
 	for len(c.out) > 0 {
-		n, errno := call(unix.SYS_WRITE, fd, c.out)
+		n, errno := call(unix.SYS_SENDTO, fd, c.out, c.flags|unix.MSG_NOSIGNAL)
 		switch errno {
 		case 0:
 			c.out = c.out[n:]
@@ -100,17 +106,17 @@ func (c *calls) tryWrite(fd uintptr) bool {
 			c.waiting()
 			return false
 		default:
-			c.err = os.NewSyscallError("write", errno)
+			c.err = os.NewSyscallError("sendto", errno)
 			return true
 		}
 	}
 	return true
 }
 
-// call is read or write, begun again when a signal has interrupted it.
-func call(number, fd uintptr, p []byte) (int, syscall.Errno) {
+// call is recvfrom or sendto, begun again when a signal has interrupted it.
+func call(number, fd uintptr, p []byte, flags uintptr) (int, syscall.Errno) {
 	for {
-		n, _, errno := unix.RawSyscall(number, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		n, _, errno := unix.RawSyscall6(number, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), flags, 0, 0)
 		runtime.KeepAlive(p)
 		if errno != unix.EINTR {
 			return int(n), errno

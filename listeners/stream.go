@@ -78,16 +78,7 @@ func (c *stream) run() {
 	}
 }
 
-// runTLS puts TLS in front of the connection and serves it. A handshake makes
-// its goroutine's stack grow to 8 KiB; a new goroutine has it small again.
-func (c *stream) runTLS() {
-	if !c.handshake() {
-		c.server.finish(c)
-		return
-	}
-	c.server.running.Go(c.run)
-}
-
+// handshake puts TLS in front of the connection.
 func (c *stream) handshake() bool {
 	s := &secured{records: records{socket: c.raw, wait: true}}
 	s.tls = c.server.secure(&s.records)
@@ -324,6 +315,7 @@ func (c *stream) close() {
 	if c.secure != nil {
 		c.secure.release()
 		if !c.stuck {
+			c.raw.last()
 			_ = c.secure.tls.Close()
 		}
 	}
@@ -338,6 +330,7 @@ func (c *stream) linger() {
 	_ = c.raw.SetDeadline(by)
 	c.raw.writeBy = by
 	if c.secure != nil {
+		c.raw.last()
 		_ = c.secure.tls.CloseWrite()
 	}
 	if half, ok := c.raw.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {

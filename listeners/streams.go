@@ -38,7 +38,8 @@ type streams struct {
 	lines     throttle
 	serial    atomic.Uint32 // numbers connections, for Query.Worker
 
-	running sync.WaitGroup
+	secured handshakers
+	running sync.WaitGroup // open connections
 	mu      sync.Mutex
 	open    map[*stream]struct{}
 
@@ -63,6 +64,7 @@ func newStreams(ln streamListener, t query.Transport, cfg *Config, r Resolver) *
 		accounts:  cfg.connections(),
 		log:       cfg.Log,
 		open:      make(map[*stream]struct{}),
+		secured:   make(handshakers),
 	}
 }
 
@@ -134,10 +136,12 @@ func (s *streams) start(raw net.Conn) {
 	s.mu.Lock()
 	s.open[c] = struct{}{}
 	s.mu.Unlock()
-	if s.secure != nil {
-		s.running.Go(c.runTLS)
-	} else {
-		s.running.Go(c.run)
+	s.running.Add(1) // until finish
+	switch {
+	case s.secure == nil:
+		go c.run()
+	case !s.secured.begin(c):
+		go s.secured.work(c)
 	}
 }
 
@@ -148,6 +152,7 @@ func (s *streams) finish(c *stream) {
 	s.mu.Lock()
 	delete(s.open, c)
 	s.mu.Unlock()
+	s.running.Done()
 }
 
 // idle is how long a connection may now stay idle.
