@@ -142,7 +142,7 @@ func (l *restartLoad) stop() {
 }
 
 const (
-	restarts       = 6
+	restarts       = 4
 	betweenAnswers = 50 // of each client, before and after each restart
 )
 
