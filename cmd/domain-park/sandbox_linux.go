@@ -41,8 +41,7 @@ func (srv *server) confine(log *slog.Logger) {
 	}
 	b := srv.sandboxed()
 	srv.sandbox = b
-	// The system's resolver would load libraries.
-	net.DefaultResolver.PreferGo = true
+	net.DefaultResolver = newConfinedNames(resolvConf).resolver()
 	// The system's authorities are read once and kept: their files lie in many places.
 	_, _ = x509.SystemCertPool()
 	if err := b.restrict(); err != nil {
@@ -85,7 +84,7 @@ func (srv *server) sandboxed() *sandbox {
 	}
 	// Name servers and hosts for ACME. resolv.conf is mostly a link to where
 	// something else writes it, and replaced there.
-	for _, file := range []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/services"} {
+	for _, file := range []string{resolvConf, "/etc/hosts", "/etc/nsswitch.conf", "/etc/services"} {
 		b.file(file, &b.read, &b.readFiles)
 	}
 	b.pinned = slices.DeleteFunc(b.pinned, func(file string) bool { return filepath.Dir(file) == "/etc" && !slices.Contains(s.Files(), file) })
