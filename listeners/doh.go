@@ -1,6 +1,7 @@
 package listeners
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -45,22 +46,31 @@ func altSvc(udp *net.UDPConn) []string {
 	return []string{fmt.Sprintf(`h3=":%d"; ma=86400`, localPort(udp.LocalAddr()))}
 }
 
-func newDoH(tcp *net.TCPListener, cfg *Config, handler http.Handler) *httpListener {
+// dohListener is a TCP socket for DoH. HTTP/1.1 is net/http's, HTTP/2 our own.
+type dohListener struct {
+	httpListener
+	h2 *h2Server
+}
+
+func newDoH(tcp *net.TCPListener, cfg *Config, handler *dohHandler) *dohListener {
 	socket := &lingeringSocket{TCPListener: tcp}
 	server := newHTTPServer(cfg, handler)
 	server.TLSConfig = charged(withHTTP(cfg.TLS), cfg.connections())
 	server.Protocols = new(http.Protocols)
 	server.Protocols.SetHTTP1(true)
-	server.Protocols.SetHTTP2(true)
-	server.HTTP2 = &http.HTTP2Config{
-		MaxConcurrentStreams: cfg.streams(),
-		// The largest body fits a stream, and twice that a connection: ordinary
-		// queries are a thousandth of it.
-		MaxReceiveBufferPerStream:     maxMessageBytes + 1,
-		MaxReceiveBufferPerConnection: 2 * (maxMessageBytes + 1),
-		WriteByteTimeout:              cfg.Timeouts.Write,
-	}
-	return &httpListener{newTLSSocket(accountedSocket{socket, cfg.connections()}, server.TLSConfig, cfg), server, cfg}
+	h2 := newH2Server(cfg, handler)
+	accepted := newTLSSocket(accountedSocket{socket, cfg.connections()}, server.TLSConfig, cfg)
+	accepted.h2 = h2.serve
+	return &dohListener{httpListener{accepted, server, cfg}, h2}
+}
+
+// serve implements listener.
+func (l *dohListener) serve(ctx context.Context) error {
+	defer context.AfterFunc(ctx, l.h2.drain)()
+	err := l.httpListener.serve(ctx)
+	l.h2.drain()
+	l.h2.wait()
+	return err
 }
 
 // openBoth binds addr for TCP and UDP. Port 0 stands for one that is free in

@@ -37,16 +37,17 @@ var (
 // ServeHTTP implements http.Handler.
 func (h *dohHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	touch(w, r)
-	header := w.Header()
-	header["Strict-Transport-Security"] = hsts
-	header["X-Content-Type-Options"] = noSniff
-	if h.altSvc != nil {
-		header["Alt-Svc"] = h.altSvc
-	}
+	h.serve(w, r)
+}
+
+// serve is ServeHTTP for a request that has been noted.
+func (h *dohHandler) serve(w http.ResponseWriter, r *http.Request) {
+	h.common(w.Header())
 	if r.URL.Path != dohPath {
 		h.servePage(w, r)
 		return
 	}
+	header := w.Header()
 	// DNS is public: scripts of every site may ask (WHATWG Fetch, CORS).
 	header["Access-Control-Allow-Origin"] = anyOrigin
 	switch r.Method {
@@ -61,6 +62,15 @@ func (h *dohHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		header["Allow"] = methods
 		refuse(w, &httpError{http.StatusMethodNotAllowed, "DNS queries come by GET or POST (RFC 8484 §4.1)"})
+	}
+}
+
+// common is what every answer says.
+func (h *dohHandler) common(header http.Header) {
+	header["Strict-Transport-Security"] = hsts
+	header["X-Content-Type-Options"] = noSniff
+	if h.altSvc != nil {
+		header["Alt-Svc"] = h.altSvc
 	}
 }
 

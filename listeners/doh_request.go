@@ -18,6 +18,7 @@ var (
 	errTooLarge    = &httpError{http.StatusRequestEntityTooLarge, "a DNS message has at most 65535 bytes"}
 	errSlow        = &httpError{http.StatusRequestTimeout, "the body took too long to arrive"}
 	errOverload    = &httpError{http.StatusServiceUnavailable, "too many large messages at once; try again"}
+	errHeader      = &httpError{http.StatusRequestHeaderFieldsTooLarge, "the header of the request is too long"}
 	errBody        = &httpError{http.StatusBadRequest, "the body broke off"}
 )
 
@@ -104,10 +105,14 @@ func postMessage(r *http.Request, x *exchange) ([]byte, *httpError) {
 
 // isDNSMessage tells whether header announces a DNS message in the body.
 func isDNSMessage(header http.Header) bool {
-	if coding := header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+	return carriesMessage(header.Get("Content-Type"), header.Get("Content-Encoding"))
+}
+
+// carriesMessage tells whether a body of this type and coding is a DNS message.
+func carriesMessage(given, coding string) bool {
+	if coding != "" && !strings.EqualFold(coding, "identity") {
 		return false
 	}
-	given := header.Get("Content-Type")
 	if given == dnsMessage[0] {
 		return true
 	}

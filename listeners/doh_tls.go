@@ -30,12 +30,14 @@ const acmeALPN = "acme-tls/1"
 // or what its GetConfigForClient returns, does. net/http closes a connection
 // with that protocol when the handshake is done, as it has to be.
 func withHTTP(given *tls.Config) *tls.Config {
-	return withProtocols(given, func(c *tls.Config) []string {
+	c := withProtocols(given, func(c *tls.Config) []string {
 		if slices.Contains(c.NextProtos, acmeALPN) {
 			return []string{"h2", "http/1.1", acmeALPN}
 		}
 		return []string{"h2", "http/1.1"}
 	})
+	c.DynamicRecordSizingDisabled = true // see dotConfig
+	return c
 }
 
 func withProtocols(given *tls.Config, protos func(*tls.Config) []string) *tls.Config {
@@ -63,6 +65,7 @@ type tlsSocket struct {
 	net.Listener
 	config *tls.Config
 	cfg    *Config
+	h2     func(*tls.Conn) // takes connections that speak HTTP/2, at once
 	log    *slog.Logger
 
 	start  sync.Once
@@ -159,6 +162,10 @@ func (s *tlsSocket) handshake(raw net.Conn) {
 		return
 	}
 	_ = raw.SetDeadline(time.Time{})
+	if s.h2 != nil && c.ConnectionState().NegotiatedProtocol == "h2" {
+		s.h2(c)
+		return
+	}
 	select {
 	case s.ready <- c:
 	case <-s.ctx.Done():

@@ -1,0 +1,334 @@
+package listeners
+
+import "encoding/binary"
+
+// Frames that ask for nothing (PING, SETTINGS, WINDOW_UPDATE, PRIORITY, resets,
+// empty or tiny DATA, what we do not know) cost a connection patience, and so
+// does opening a stream; each request that is complete gives some back. Clients
+// send one to four such frames a request (net/http's PING and WINDOW_UPDATE,
+// nghttp2's, Chromium's); a flood uses up its patience within a millisecond and
+// gets ENHANCE_YOUR_CALM (RFC 9113 §10.5).
+const (
+	h2Patience  = 1000
+	h2PatienceA = 20 // for a request
+
+	// h2TinyBytes is the least that a DATA frame carries which is not the last
+	// one and costs no patience: a query of RFC 8467's block fits it.
+	h2TinyBytes = 128
+)
+
+// tire takes n from the connection's patience.
+func (c *h2Conn) tire(n int) error {
+	c.patience -= n
+	if c.patience < 0 {
+		return h2EnhanceYourCalm
+	}
+	return nil
+}
+
+// take does what a frame asks for. An h2Code that it returns ends the connection.
+func (c *h2Conn) take(f h2Frame) error {
+	switch {
+	case c.stage == h2AwaitsSettings:
+		if f.kind != h2Settings || f.flags&h2Ack != 0 {
+			return h2ProtocolError // RFC 9113 §3.4
+		}
+		c.stage = h2Runs
+	case c.block != nil && (f.kind != h2Continuation || f.stream != c.block.stream):
+		return h2ProtocolError // RFC 9113 §6.10
+	}
+	switch f.kind {
+	case h2Headers:
+		return c.takeHeaders(f)
+	case h2Data:
+		return c.takeData(f)
+	case h2Continuation:
+		return c.takeContinuation(f)
+	}
+	if err := c.tire(1); err != nil {
+		return err
+	}
+	switch f.kind {
+	case h2Priority:
+		return c.takePriority(f)
+	case h2ResetStream:
+		return c.takeReset(f)
+	case h2Settings:
+		return c.takeSettings(f)
+	case h2PushPromise:
+		return h2ProtocolError // clients do not push (RFC 9113 §8.4)
+	case h2Ping:
+		return c.takePing(f)
+	case h2GoAway:
+		return c.takeGoAway(f)
+	case h2WindowUpdate:
+		return c.takeWindowUpdate(f)
+	}
+	return nil // RFC 9113 §5.5
+}
+
+func (c *h2Conn) takePing(f h2Frame) error {
+	switch {
+	case f.stream != 0:
+		return h2ProtocolError
+	case len(f.payload) != 8:
+		return h2FrameSizeError
+	case f.flags&h2Ack == 0:
+		c.work.out = append(appendH2Header(c.work.out, 8, h2Ping, h2Ack, 0), f.payload...)
+	}
+	return nil
+}
+
+// takeGoAway: a client that leaves is done when its streams are.
+func (c *h2Conn) takeGoAway(f h2Frame) error {
+	switch {
+	case f.stream != 0:
+		return h2ProtocolError
+	case len(f.payload) < 8:
+		return h2FrameSizeError
+	}
+	c.ending = true
+	return nil
+}
+
+// takePriority checks what RFC 9113 §5.3.2 has deprecated, and forgets it: answers
+// leave as soon as they are there.
+func (c *h2Conn) takePriority(f h2Frame) error {
+	switch {
+	case f.stream == 0:
+		return h2ProtocolError
+	case len(f.payload) != 5:
+		c.resetID(f.stream, h2FrameSizeError)
+	case dependsOnItself(f.stream, f.payload):
+		c.resetID(f.stream, h2ProtocolError)
+	}
+	return nil
+}
+
+// dependsOnItself tells whether a stream's priority is an error (RFC 7540 §5.3.1).
+func dependsOnItself(stream uint32, priority []byte) bool {
+	return binary.BigEndian.Uint32(priority)&h2MaxStreamID == stream
+}
+
+func (c *h2Conn) takeReset(f h2Frame) error {
+	switch {
+	case len(f.payload) != 4:
+		return h2FrameSizeError
+	case c.idle(f.stream):
+		return h2ProtocolError
+	}
+	if s := c.find(f.stream); s != nil {
+		c.remove(s)
+	}
+	return nil
+}
+
+func (c *h2Conn) takeSettings(f h2Frame) error {
+	switch {
+	case f.stream != 0:
+		return h2ProtocolError
+	case f.flags&h2Ack != 0:
+		if len(f.payload) != 0 {
+			return h2FrameSizeError
+		}
+		return nil
+	case len(f.payload)%h2SettingBytes != 0:
+		return h2FrameSizeError
+	}
+	// A frame can repeat 2,700 settings.
+	if err := c.tire(len(f.payload) / (16 * h2SettingBytes)); err != nil {
+		return err
+	}
+	for p := f.payload; len(p) > 0; p = p[h2SettingBytes:] {
+		if err := c.takeSetting(h2Setting{binary.BigEndian.Uint16(p), binary.BigEndian.Uint32(p[2:])}); err != nil {
+			return err
+		}
+	}
+	c.work.out = appendH2Header(c.work.out, 0, h2Settings, h2Ack, 0)
+	return c.resumeAll()
+}
+
+func (c *h2Conn) takeSetting(s h2Setting) error {
+	switch s.id {
+	case h2HeaderTableSize:
+		// Ours has to shrink to what the client has room for (RFC 7541 §4.2).
+		// Below the default it is not used at all: nobody is known to ask for it.
+		if s.value < h2DefaultTable {
+			c.plain, c.shrink = true, true
+		}
+	case h2EnablePush:
+		if s.value > 1 {
+			return h2ProtocolError
+		}
+	case h2InitialWindowSize:
+		if s.value > h2MaxWindow {
+			return h2FlowControlError
+		}
+		by := int64(s.value) - c.sendInitial
+		c.sendInitial = int64(s.value)
+		for _, open := range c.streams { // RFC 9113 §6.9.2
+			if open.window += by; open.window > h2MaxWindow {
+				return h2FlowControlError
+			}
+		}
+	case h2MaxFrameSize:
+		if s.value < h2MaxPayload || s.value > h2MaxPayloadAny {
+			return h2ProtocolError
+		}
+	}
+	return nil
+}
+
+func (c *h2Conn) takeWindowUpdate(f h2Frame) error {
+	if len(f.payload) != 4 {
+		return h2FrameSizeError
+	}
+	by := int64(binary.BigEndian.Uint32(f.payload) & h2MaxWindow)
+	if f.stream == 0 {
+		if by == 0 {
+			return h2ProtocolError
+		}
+		if c.sendWindow += by; c.sendWindow > h2MaxWindow {
+			return h2FlowControlError
+		}
+		return c.resumeAll()
+	}
+	if c.idle(f.stream) {
+		return h2ProtocolError
+	}
+	s := c.find(f.stream)
+	switch {
+	case s == nil: // it has had its answer
+	case by == 0:
+		c.reset(s, h2ProtocolError)
+	case s.window+by > h2MaxWindow:
+		c.reset(s, h2FlowControlError)
+	default:
+		s.window += by
+		return c.resume(s)
+	}
+	return nil
+}
+
+// takeData takes a part of a request's body. What is over is given back to the
+// client's window at once, and the rest when the request has been answered.
+func (c *h2Conn) takeData(f h2Frame) error {
+	data, err := f.unpadded()
+	switch {
+	case c.idle(f.stream):
+		return h2ProtocolError
+	case err != nil:
+		return err
+	case len(f.payload) > c.window:
+		return h2FlowControlError
+	}
+	end := f.flags&h2EndStream != 0
+	if !end && len(data) < h2TinyBytes {
+		if err := c.tire(1); err != nil {
+			return err
+		}
+	}
+	c.window -= len(f.payload)
+	s := c.find(f.stream)
+	if s == nil || s.ended || s.waits() {
+		return c.lateData(f, s)
+	}
+	return c.takeBody(s, data, len(f.payload), end)
+}
+
+// lateData is what arrives for a stream that takes nothing any more.
+func (c *h2Conn) lateData(f h2Frame, s *h2Stream) error {
+	c.giveBack(len(f.payload))
+	switch {
+	case f.stream > c.lastID, c.muted.has(f.stream):
+		return nil // it was on its way when we ended the connection, or reset the stream
+	case s != nil && !s.ended: // it was refused before it was whole
+		s.ended = f.flags&h2EndStream != 0
+		return nil
+	case s != nil:
+		c.reset(s, h2StreamClosed)
+	default:
+		c.resetID(f.stream, h2StreamClosed)
+	}
+	return c.tire(1)
+}
+
+// takeBody adds data to the body of a request, and answers it when it is whole.
+// A body that comes in one piece is not copied.
+func (c *h2Conn) takeBody(s *h2Stream, data []byte, bytesOnWire int, end bool) error {
+	s.receive -= bytesOnWire
+	s.got += len(data)
+	padding := bytesOnWire - len(data)
+	switch {
+	case s.receive < 0:
+		c.giveBack(bytesOnWire)
+		c.reset(s, h2FlowControlError)
+		return nil
+	case s.length >= 0 && (s.got > s.length || end && s.got != s.length):
+		c.giveBack(bytesOnWire)
+		c.reset(s, h2ProtocolError) // RFC 9113 §8.1.1
+		return nil
+	case s.request != nil:
+		c.giveBack(bytesOnWire)
+		if s.ended = end; end || s.got > maxMessageBytes {
+			return c.serveHTTP(s)
+		}
+		return nil
+	case s.got > maxMessageBytes:
+		c.giveBack(bytesOnWire)
+		s.ended = end
+		return c.refuse(s, errTooLarge)
+	case end && s.body == nil:
+		c.giveBack(bytesOnWire)
+		s.ended = true
+		return c.answer(s, data)
+	case !end && padding > 0: // the stream's window fits a message, but not its padding
+		s.receive += padding
+		c.work.out = appendH2WindowUpdate(c.work.out, s.id, padding)
+	}
+	c.giveBack(padding)
+	if !c.hold(len(data)) {
+		c.giveBack(len(data))
+		s.ended = end
+		return c.refuse(s, errOverload)
+	}
+	s.held += len(data)
+	s.body = append(s.body, data...)
+	if !end {
+		return nil
+	}
+	s.ended = true
+	return c.answer(s, s.body)
+}
+
+// giveBack notes that n bytes of the client's window for the connection may be
+// used again, and tells the client when it is half of it.
+func (c *h2Conn) giveBack(n int) {
+	c.owed += n
+	if c.owed >= h2ConnWindow/2 {
+		c.work.out = appendH2WindowUpdate(c.work.out, 0, c.owed)
+		c.window += c.owed
+		c.owed = 0
+	}
+}
+
+// h2Muted remembers streams that we reset lately: what is still on its way for
+// them is no error (RFC 9113 §5.1). Older ones get another reset.
+type h2Muted struct {
+	ids  [8]uint32
+	next uint8
+}
+
+func (m *h2Muted) add(id uint32) {
+	m.ids[m.next%uint8(len(m.ids))] = id
+	m.next++
+}
+
+func (m *h2Muted) has(id uint32) bool {
+	for _, known := range m.ids {
+		if known == id {
+			return true
+		}
+	}
+	return false
+}
