@@ -67,6 +67,7 @@ type Audit struct {
 	cfg     Config
 	client  *client
 	parents parents
+	offers  offers
 	ports   [query.Transports]uint16 // of name servers
 	random  func() string            // a label that no zone has
 }
@@ -83,6 +84,7 @@ func New(cfg Config) *Audit {
 		cfg:     cfg,
 		client:  newClient(cfg.Timeout, cfg.Roots, cfg.TLSName),
 		parents: parents{zones: map[string]*parentZone{}},
+		offers:  offers{all: map[endpoint]*tried{}},
 		ports: [query.Transports]uint16{
 			query.UDP: 53, query.TCP: 53, query.DoT: 853, query.DoH: 443, query.DoH3: 443, query.DoQ: 853,
 		},

@@ -3,6 +3,8 @@ package audit
 import (
 	"strings"
 
+	"domainpark/query"
+
 	"github.com/miekg/dns"
 )
 
@@ -82,9 +84,9 @@ var moreChecks = []domainCheck{
 	{"DMARC reports", always, reportsWanted, `take the address out, or have its domain publish "v=DMARC1;" at the name shown (RFC 9990 §4)`},
 	{"DNSSEC", always, dnssec, "have the registrar remove the DS records, or sign the zone with the keys that they name: until then, resolvers that validate find nothing (RFC 4035 §5.2)"},
 	{"resolution", delegated, resolution, "see the rows above: a resolver does not come through"},
-	{"DoT", delegated, offered(0), ""},
-	{"DoQ", delegated, offered(1), ""},
-	{"DoH", delegated, offered(2), ""},
+	{"DoT", delegated, encryption(query.DoT), ""},
+	{"DoQ", delegated, encryption(query.DoQ), ""},
+	{"DoH", delegated, encryption(query.DoH), ""},
 }
 
 // judge makes a report of evidence.

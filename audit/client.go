@@ -59,6 +59,7 @@ type client struct {
 
 	mu           sync.Mutex
 	idle         map[endpoint][]net.Conn // TCP and DoT
+	waiting      int                     // connections in idle
 	quics        map[endpoint]*quicSession
 	webs         map[endpoint]*web
 	certificates map[endpoint]error // what was wrong with the certificate last seen; nil: nothing
@@ -259,6 +260,27 @@ func (c *client) certificate(e endpoint) (err error, known bool) {
 	defer c.mu.Unlock()
 	err, known = c.certificates[e]
 	return err, known
+}
+
+// drop closes the connections to e, which nobody asks at present.
+func (c *client) drop(e endpoint) {
+	c.mu.Lock()
+	conns, session, w := c.idle[e], c.quics[e], c.webs[e]
+	c.waiting -= len(conns)
+	delete(c.idle, e)
+	delete(c.quics, e)
+	delete(c.webs, e)
+	delete(c.certificates, e)
+	c.mu.Unlock()
+	for _, conn := range conns {
+		conn.Close()
+	}
+	if session != nil {
+		session.close()
+	}
+	if w != nil {
+		w.close()
+	}
 }
 
 // close closes what is open. Nobody asks any more.

@@ -60,13 +60,19 @@ func (c *client) kept(e endpoint) net.Conn {
 		return nil
 	}
 	conn := conns[len(conns)-1]
-	c.idle[e] = conns[:len(conns)-1]
+	c.removeLast(e)
 	return conn
 }
 
-// maxKept bounds the connections to one server that wait for questions.
-const maxKept = 4
+// How many connections wait for questions, to one server and to all together:
+// a long list of domains meets many servers.
+const (
+	maxKept    = 4
+	maxKeptAll = 64
+)
 
+// keep lets conn wait for the next question. When there are too many, one to
+// any server goes: which, the order of maps decides.
 func (c *client) keep(e endpoint, conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,6 +81,28 @@ func (c *client) keep(e endpoint, conn net.Conn) {
 		return
 	}
 	c.idle[e] = append(c.idle[e], conn)
+	if c.waiting++; c.waiting <= maxKeptAll {
+		return
+	}
+	for other, conns := range c.idle {
+		if len(conns) > 0 && other != e {
+			conns[len(conns)-1].Close()
+			c.removeLast(other)
+			return
+		}
+	}
+}
+
+// removeLast takes the last connection to e out of those that wait. The caller
+// holds mu.
+func (c *client) removeLast(e endpoint) {
+	conns := c.idle[e]
+	c.waiting--
+	if len(conns) == 1 {
+		delete(c.idle, e)
+		return
+	}
+	c.idle[e] = conns[:len(conns)-1]
 }
 
 // framed puts a message's length in front of it (RFC 1035 §4.2.2, RFC 9250 §4.2).

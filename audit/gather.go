@@ -39,13 +39,6 @@ type server struct {
 	shown   error // what is wrong with the certificate of the audit's transport
 }
 
-// offer is a try of an encrypted transport.
-type offer struct {
-	transport   query.Transport
-	answer      answer
-	certificate error // what a client that verifies would say
-}
-
 // alive tells whether a server is worth more questions.
 func (s *server) alive() bool { return s.main.failed() == "" }
 
@@ -258,15 +251,11 @@ func (g *gathering) askHosts(s *server) {
 	}
 }
 
-// askOffers tries the encrypted transports that the audit does not use anyway.
+// askOffers tries the encrypted transports.
 func (g *gathering) askOffers(s *server) {
-	s.offers = []offer{{transport: query.DoT}, {transport: query.DoQ}, {transport: query.DoH}}
-	for i := range s.offers {
-		o := &s.offers[i]
-		g.do(func() {
-			o.answer = g.now(s, o.transport, question(g.domain, dns.TypeSOA, false))
-			o.certificate, _ = g.client.certificate(g.endpoint(s, o.transport))
-		})
+	s.offers = make([]offer, len(offered))
+	for i, transport := range offered {
+		g.do(func() { s.offers[i] = g.try(g.ctx, g.endpoint(s, transport), g.domain) })
 	}
 }
 

@@ -2,7 +2,10 @@ package audit
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"domainpark/query"
 
 	"github.com/miekg/dns"
 )
@@ -84,8 +87,12 @@ func resolution(e *evidence) (Verdict, string) {
 	return Pass, "the resolver finds the domain"
 }
 
-// offered judges an encrypted transport, which no resolver has to find.
-func offered(i int) func(e *evidence) (Verdict, string) {
+// offered are the encrypted transports that servers are tried on.
+var offered = []query.Transport{query.DoT, query.DoQ, query.DoH}
+
+// encryption judges an encrypted transport, which no resolver has to find.
+func encryption(transport query.Transport) func(e *evidence) (Verdict, string) {
+	i := slices.Index(offered, transport)
 	return func(e *evidence) (Verdict, string) {
 		living := e.living()
 		var yes, unverified []string

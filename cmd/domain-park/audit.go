@@ -32,6 +32,10 @@ const (
 	auditStopped = 130
 )
 
+// questions is how many may be under way for all domains together, each with a
+// socket of its own: the usual limit of descriptors is 1024.
+const questions = 512
+
 type auditCommand struct {
 	Domains   []string      `arg:"" optional:"" name:"domain" help:"Domains to audit."`
 	File      string        `short:"f" placeholder:"LIST" help:"File of domains, one a line, with comments behind #; - is standard input."`
@@ -41,7 +45,7 @@ type auditCommand struct {
 	JSON      bool          `name:"json" help:"Print a line of JSON for each domain."`
 	Brief     bool          `short:"b" help:"Print only what warns or fails."`
 	Strict    bool          `help:"Exit with status 1 when anything warns."`
-	Parallel  int           `short:"p" default:"8" placeholder:"N" help:"Domains audited at once, 1 to 1000 (default: 8)."`
+	Parallel  int           `short:"p" default:"8" placeholder:"N" help:"Domains audited at once, 1 to 200 (default: 8)."`
 	Timeout   time.Duration `default:"5s" placeholder:"DURATION" help:"How long a question may take, repetitions included (default: 5s)."`
 	TLSName   string        `name:"tls-name" placeholder:"NAME" help:"Name that certificates have to have, instead of the server's."`
 	TLSCA     string        `name:"tls-ca" placeholder:"FILE" help:"PEM file of the authorities to verify certificates by, instead of the system's."`
@@ -97,13 +101,13 @@ func (c *auditCommand) Run() error {
 func (c *auditCommand) prepare() (domains []string, cfg audit.Config, err error) {
 	domains, err = c.domains()
 	errs := []error{err}
-	if c.Parallel < 1 || c.Parallel > 1000 {
-		errs = append(errs, fmt.Errorf("--parallel: found %d, expected 1 to 1000", c.Parallel))
+	if c.Parallel < 1 || c.Parallel > 200 {
+		errs = append(errs, fmt.Errorf("--parallel: found %d, expected 1 to 200", c.Parallel))
 	}
 	if c.Timeout < 100*time.Millisecond || c.Timeout > time.Minute {
 		errs = append(errs, fmt.Errorf("--timeout: found %v, expected 100ms to 1m", c.Timeout))
 	}
-	cfg = audit.Config{Timeout: c.Timeout, TLSName: c.TLSName}
+	cfg = audit.Config{Timeout: c.Timeout, TLSName: c.TLSName, Questions: max(2, min(questions/max(1, c.Parallel), 16))}
 	for t := range query.Transports {
 		if t.String() == c.Transport {
 			cfg.Transport = t
