@@ -54,6 +54,7 @@ func (c *compiler) zones() {
 	l.enterApexes()
 	for z := range l.read() {
 		l.add(z)
+		runtime.Gosched() // see giveWayEvery
 	}
 	l.finish()
 }
@@ -94,6 +95,7 @@ func (l *zoneLoader) read() <-chan loaded {
 			for i := int(next.Add(1)) - 1; i < len(l.cfg.Zones); i = int(next.Add(1)) - 1 {
 				if len(l.errs[i]) == 0 {
 					out <- l.readOne(i, buf)
+					runtime.Gosched() // see giveWayEvery
 				}
 			}
 		})

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -76,6 +77,13 @@ func (r *zoneReader) fail(file, line, column int, format string, args ...any) {
 	r.errs = append(r.errs, &Error{File: r.files[file], Line: line, Column: column, Reason: fmt.Sprintf(format, args...)})
 }
 
+// giveWayEvery is after how many records a reader lets other goroutines run. Who
+// answers queries while zones are loaded again would otherwise wait until the
+// scheduler takes a reader off its CPU, 10 ms later. With 100,000 zones read
+// beside 5,000 queries a second on two busy cores the mean wait of these was
+// 15, 15 and 7 ms without this and 5, 13 and 3 ms with it, in turns; none is lost.
+const giveWayEvery = 32
+
 // read reads a file, beginning as f says.
 func (r *zoneReader) read(source Source, f zoneFile) {
 	f.number = len(r.files)
@@ -87,6 +95,9 @@ func (r *zoneReader) read(source Source, f zoneFile) {
 	}
 	entries, line, reason := splitEntries(text)
 	for i := range entries {
+		if i%giveWayEvery == giveWayEvery-1 {
+			runtime.Gosched()
+		}
 		if e := &entries[i]; strings.HasPrefix(e.owner, "$") {
 			r.directive(&f, e)
 		} else {

@@ -32,6 +32,14 @@ func (s share) goroutines() int {
 	return max(1, runtime.GOMAXPROCS(0)/2)
 }
 
+// files is how many are read at once.
+func (s share) files() int {
+	if s == atStart {
+		return zoneReaders
+	}
+	return zoneReadersBeside
+}
+
 // plan reads the settings and builds what is answered from them. Its error
 // tells every mistake in the settings and the files that they name, and what
 // more checks find.
@@ -68,7 +76,7 @@ func answersOf(settings *config.Settings, good bool, of share) (*resolver.Resolv
 		return nil, zones, zoneProblems(settings, err)
 	}
 	defer zones.close()
-	if cfg.Zones, err = zones.read(); err != nil {
+	if cfg.Zones, err = zones.read(of.files()); err != nil {
 		return nil, zones, zoneProblems(settings, err)
 	}
 	cfg.Include = zones.include

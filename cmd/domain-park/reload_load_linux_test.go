@@ -241,6 +241,40 @@ func TestReloadsUnderLoadLoseNothing(t *testing.T) {
 	}
 }
 
+// TestReloadsKeepNothing reloads many zones often: what was in force before is
+// given back.
+func TestReloadsKeepNothing(t *testing.T) {
+	const zones = 3000
+	reloads := 50
+	if testing.Short() {
+		reloads = 10
+	}
+	srv := startAlternating(t)
+	for i := range zones {
+		text := zoneHead
+		for n := range 20 {
+			text += fmt.Sprintf("name-%d A 192.0.2.%d\n", n, n)
+		}
+		write(t, filepath.Join(srv.dir, "zones"), fmt.Sprintf("zone-%d.example.zone", i), text)
+	}
+	empty := srv.footprint()
+	srv.alternate(t, 0)
+	srv.alternate(t, 1)
+	first := srv.footprint()
+	if first.heapBytes < empty.heapBytes+zones*1000 {
+		t.Fatalf("%d bytes with the zones, %d without: they are not there", first.heapBytes, empty.heapBytes)
+	}
+	for i := range reloads {
+		srv.alternate(t, i)
+	}
+	last := awaitFootprint(t, srv.running, first)
+	if grown := last.heapBytes - first.heapBytes; grown > first.heapBytes/10 {
+		t.Errorf("the heap grew from %d by %d bytes in %d reloads", first.heapBytes, grown, reloads)
+	}
+	t.Logf("without zones %+v, after two reloads %+v, after %d more %+v", empty, first, reloads, last)
+	stopsInOrder(t, srv.running)
+}
+
 // alternating is a server of two versions, each with settings and a zone.
 type alternating struct{ *reloadable }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,7 +50,7 @@ func (d *zoneDirectory) close() {
 
 // read reads the zones, all files called NAME.zone. Names that begin with a
 // dot are those of editors.
-func (d *zoneDirectory) read() ([]resolver.Zone, error) {
+func (d *zoneDirectory) read(readers int) ([]resolver.Zone, error) {
 	if d == nil {
 		return nil, nil
 	}
@@ -61,7 +62,7 @@ func (d *zoneDirectory) read() ([]resolver.Zone, error) {
 	for i, name := range names {
 		zones[i] = resolver.Zone{Name: name, Source: resolver.Source{Name: name + zoneSuffix}}
 	}
-	return zones, d.readAll(zones)
+	return zones, d.readAll(zones, readers)
 }
 
 // list lists the names of the zones.
@@ -80,19 +81,24 @@ func (d *zoneDirectory) list() (names []string, err error) {
 	return names, nil
 }
 
-// zoneReaders is how many files are read at once: enough to keep a disk busy.
-const zoneReaders = 8
+// zoneReaders is how many files are read at once at the start: enough to keep a
+// disk busy. Beside queries there are fewer.
+const (
+	zoneReaders       = 8
+	zoneReadersBeside = 2
+)
 
 // readAll fills in the texts. Its error tells every file that can't be read.
-func (d *zoneDirectory) readAll(zones []resolver.Zone) error {
+func (d *zoneDirectory) readAll(zones []resolver.Zone, readers int) error {
 	errs := make([]error, len(zones))
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(zoneReaders, len(zones)) {
+	for range min(readers, len(zones)) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(zones); i = int(next.Add(1)) - 1 {
 				d.noteZone(zones[i].Source.Name)
 				zones[i].Source, errs[i] = d.file(zones[i].Source.Name)
+				runtime.Gosched() // so that queries do not wait; see the resolver's giveWayEvery
 			}
 		})
 	}
