@@ -32,6 +32,10 @@ type Connections interface {
 	// Idle is for how long a connection may stay idle from now on.
 	Idle() time.Duration
 
+	// Age is the longest life of a connection, 0 without a limit. A connection
+	// without queries, of which Touch would tell, ends then by itself.
+	Age() time.Duration
+
 	// Streams is how many queries one connection may have in flight over
 	// HTTP/2, HTTP/3 and DoQ, 0 the default of this package. It is asked when
 	// an address is bound. TCP and DoT answer one query after another: what
@@ -77,6 +81,7 @@ func (u unlimited) Handshake(time.Time, netip.Addr) bool          { return true 
 func (u unlimited) Resume(time.Time, netip.Addr) bool             { return true }
 func (u unlimited) Newcomer(time.Time, netip.Addr) bool           { return true }
 func (u unlimited) Idle() time.Duration                           { return u.idle }
+func (u unlimited) Age() time.Duration                            { return 0 }
 func (u unlimited) Streams() int                                  { return 0 }
 func (u unlimited) Touch(time.Time) bool                          { return true }
 func (u unlimited) Close()                                        {}

@@ -25,6 +25,7 @@ type ledger struct {
 	most     int           // connections let in
 	queries  int           // for each of them; 0: no limit
 	idle     time.Duration // 0: an hour
+	age      time.Duration // 0: no limit
 	streams  int
 	full     int // full handshakes let through
 	resumed  int
@@ -75,6 +76,7 @@ func (l *ledger) Handshake(time.Time, netip.Addr) bool { return l.charge("handsh
 func (l *ledger) Resume(time.Time, netip.Addr) bool    { return l.charge("resume", &l.resumed) }
 func (l *ledger) Newcomer(time.Time, netip.Addr) bool  { return l.charge("newcomer", &l.unproven) }
 func (l *ledger) Idle() time.Duration                  { return l.idle }
+func (l *ledger) Age() time.Duration                   { return l.age }
 func (l *ledger) Streams() int                         { return l.streams }
 
 func (c *account) Touch(time.Time) bool {

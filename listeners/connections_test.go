@@ -199,6 +199,33 @@ func TestStreamIdleTimeIsThatOfTheAccounts(t *testing.T) {
 	})
 }
 
+// TestStreamThatIsIdleEndsWithItsAge: no query has to come for that.
+func TestStreamThatIsIdleEndsWithItsAge(t *testing.T) {
+	var idle []time.Duration
+	r := resolverFunc(func(dst []byte, q *query.Query) []byte {
+		idle = append(idle, q.Idle)
+		return mirror(dst, q)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		l := newLedger()
+		l.idle, l.age = 10*time.Second, 15*time.Second
+		s := newStreams(nil, query.TCP, &Config{Timeouts: Timeouts{}.withDefaults(), Connections: l}, r)
+		client, server := net.Pipe()
+		begin := time.Now()
+		s.start(server)
+		for _, pause := range []time.Duration{0, 8 * time.Second} {
+			time.Sleep(pause)
+			write(t, client, framed(testMessage(1, 12)))
+			expectAnswer(t, client, testMessage(1, 12))
+		}
+		endsAfter(t, client, begin, l.age)
+		s.running.Wait()
+		if len(idle) != 2 || idle[0] != l.idle || idle[1] != 7*time.Second {
+			t.Errorf("clients were told %v, want 10 s and then 7 s", idle)
+		}
+	})
+}
+
 func TestConnectionsAreClosedWhenIdleTimeShrinks(t *testing.T) {
 	eachQuota(t, func(l *ledger) { l.idle = 10 * time.Millisecond }, mirror, func(t *testing.T, l *ledger, s *running, kind string) {
 		ask, end := s.client(t, kind)

@@ -34,6 +34,7 @@ type stream struct {
 	client  netip.AddrPort
 	number  int
 	account Connection
+	over    time.Time // when it has lived for as long as it may; zero: never
 	in      inbox
 
 	received  time.Time // when the latest bytes came
@@ -70,7 +71,7 @@ var (
 func (c *stream) run() {
 	defer c.server.finish(c)
 	now := time.Now()
-	c.idleBy, c.messageBy = now.Add(c.server.idle()), now.Add(c.server.timeouts().Message)
+	c.idleBy, c.messageBy = now.Add(c.left(c.server.idle(), now)), now.Add(c.server.timeouts().Message)
 	c.armed = time.Time{}
 	err := c.serve()
 	if err == errSilent || err == errDrained || err == errSpent {
@@ -220,6 +221,15 @@ func (c *stream) arm() {
 	}
 }
 
+// left is what is left at now of an idle time, when the connection may have less
+// time to live.
+func (c *stream) left(idle time.Duration, now time.Time) time.Duration {
+	if c.over.IsZero() {
+		return idle
+	}
+	return min(idle, max(0, c.over.Sub(now)))
+}
+
 // answer answers every message that is complete, all in one write if they fit.
 func (c *stream) answer() error {
 	message := c.next()
@@ -227,7 +237,7 @@ func (c *stream) answer() error {
 		return nil
 	}
 	err := c.answerFrom(message)
-	c.idleBy = c.received.Add(c.server.idle())
+	c.idleBy = c.received.Add(c.left(c.server.idle(), c.received))
 	c.messageBy = c.received.Add(c.server.timeouts().Message) // of one that has begun behind them
 	return err
 }
@@ -251,7 +261,7 @@ func (c *stream) answerFrom(message []byte) error {
 	defer s.release()
 	out, q := s.out, &s.query
 	q.Client, q.Transport, q.Worker = c.client, c.server.transport, c.number
-	q.Received, q.Idle = c.received, c.server.keepalive()
+	q.Received, q.Idle = c.received, c.left(c.server.keepalive(), c.received)
 	var err error
 	for message != nil && err == nil {
 		q.Message = message

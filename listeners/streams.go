@@ -128,7 +128,11 @@ func (s *streams) start(raw net.Conn) {
 		client: remote(raw),
 		number: int(s.serial.Add(1)),
 	}
-	c.account = s.accounts.Open(time.Now(), c.client.Addr(), c.evict)
+	now := time.Now()
+	if age := s.accounts.Age(); age > 0 {
+		c.over = now.Add(age)
+	}
+	c.account = s.accounts.Open(now, c.client.Addr(), c.evict)
 	if c.account == nil {
 		_ = raw.Close()
 		return

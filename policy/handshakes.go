@@ -67,6 +67,10 @@ func (cs *Connections) Idle() time.Duration {
 	return floor + time.Duration(float64(limits.Idle-floor)*float64(left)/float64(total-total/2))
 }
 
+// Age is the longest life of a connection; 0: no limit. Touch tells when it is
+// over; this is for who wants to know while nothing comes.
+func (cs *Connections) Age() time.Duration { return cs.rules.Load().limits.Age }
+
 // Streams is how many queries of one connection may be in flight; 0: no limit.
 func (cs *Connections) Streams() int { return cs.rules.Load().limits.Streams }
 
