@@ -11,6 +11,13 @@ import (
 // costs a tenth more CPU time, and with 128 no less (an echo on loopback).
 const batch = 64
 
+// strideBytes is how far apart the buffers of a batch lie. With queryBytes, a
+// power of two, their beginnings would all share a few sets of the first-level
+// cache, and a batch would push its own queries out before they are read. Three
+// lines more, and an answer takes 0.04 of the echo's CPU time less (medians of 12
+// pairs on loopback: 1.267 before and 1.212 now, again 1.253 and 1.213).
+const strideBytes = queryBytes + 3*64
+
 // mmsghdr is the kernel's struct mmsghdr; x/sys does not have it.
 type mmsghdr struct {
 	unix.Msghdr
@@ -26,7 +33,7 @@ type received struct {
 	controls [batch]control
 	wildcard bool
 	used     int // heads that the kernel has written to
-	bytes    [batch][queryBytes]byte
+	bytes    [batch][strideBytes]byte
 }
 
 // init points each head to its buffers. The struct must not be moved afterwards.
