@@ -1,6 +1,7 @@
 package listeners
 
 import (
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -67,14 +68,19 @@ func (h *dohHandler) serve(w http.ResponseWriter, r *http.Request) {
 
 // common is what every answer says.
 func (h *dohHandler) common(header http.Header) {
-	header["Strict-Transport-Security"] = hsts
 	header["X-Content-Type-Options"] = noSniff
 	if h.altSvc != nil {
 		header["Alt-Svc"] = h.altSvc
 	}
 }
 
+// servePage answers what browsers come for. They are told to come encrypted
+// always, but not on other ports than HTTPS's own: they would apply it to every
+// port of this host (RFC 6797 §8.3), the plain HTTP for administrators included.
 func (h *dohHandler) servePage(w http.ResponseWriter, r *http.Request) {
+	if _, port, err := net.SplitHostPort(r.Host); err != nil || port == "443" {
+		w.Header()["Strict-Transport-Security"] = hsts
+	}
 	if page := h.cfg.now().Page; page != nil {
 		page.ServeHTTP(w, r)
 		return

@@ -125,9 +125,26 @@ func TestDoHServesThePageBesideQueries(t *testing.T) {
 				t.Errorf("%s %s: got %s, want %d", version, path, res.Status, status)
 			}
 			expectHeaders(t, res, map[string]string{
-				"Strict-Transport-Security": "max-age=31536000",
+				"Strict-Transport-Security": "", // this port is not HTTPS's own
 				"X-Content-Type-Options":    "nosniff",
 			})
+		}
+	}
+}
+
+// TestHSTSIsForHTTPSOwnPort: browsers apply it to all ports of a host.
+func TestHSTSIsForHTTPSOwnPort(t *testing.T) {
+	h := &dohHandler{cfg: &Config{Page: NewPage(samplePage)}}
+	for host, want := range map[string]string{
+		"ns1.park.example": hsts[0], "ns1.park.example:443": hsts[0], "[2001:db8::1]": hsts[0],
+		"ns1.park.example:9443": "", "[2001:db8::1]:9443": "",
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		h.servePage(w, r)
+		if got := w.Header().Get("Strict-Transport-Security"); got != want || w.Code != http.StatusOK {
+			t.Errorf("%s: %d, got %q, want %q", host, w.Code, got, want)
 		}
 	}
 }

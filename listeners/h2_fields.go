@@ -18,7 +18,6 @@ const (
 	hpackContentLength = 28
 	hpackContentType   = 31
 	hpackDate          = 33
-	hpackHSTS          = 56
 	hpackFirstDynamic  = 62
 	hpackTableEmpty    = 0x20 // a size update to nothing (RFC 7541 §6.3)
 	hpackIndexed       = 0x80
@@ -49,7 +48,6 @@ func newH2Fields(altSvc []string) (f h2Fields) {
 	fields := []field{
 		{hpackContentType, "", dnsMessage[0]},
 		{hpackAnyOrigin, "", anyOrigin[0]},
-		{hpackHSTS, "", hsts[0]},
 		{0, "x-content-type-options", noSniff[0]},
 	}
 	for _, value := range altSvc {

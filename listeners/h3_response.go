@@ -25,7 +25,6 @@ var h3Answered = h3Section(http.StatusOK, dnsMessage[0])
 func h3Section(status int, contentType string) []byte {
 	return h3Encode(
 		":status", strconv.Itoa(status),
-		"strict-transport-security", hsts[0],
 		"x-content-type-options", noSniff[0],
 		"access-control-allow-origin", anyOrigin[0],
 		"content-type", contentType)
