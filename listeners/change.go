@@ -23,7 +23,8 @@ type Change struct {
 // drained, for Timeouts.Shutdown at most.
 //
 // Of the rest of cfg, Timeouts, Page and what Connections says will hold for
-// what begins after Apply. TLS, QUIC and HTTPHandler are for new addresses,
+// what begins after Apply, but for HTTP/1.1, whose server has the Timeouts that
+// its address was bound with. TLS, QUIC and HTTPHandler are for new addresses,
 // Workers for new ones of UDP. Log is that of Bind. There is one Change at a time.
 func (s *Set) Prepare(cfg Config) (*Change, error) {
 	cfg = cfg.withDefaults()

@@ -38,9 +38,13 @@ func (srv *server) reload(log *slog.Logger) error {
 		return errors.Join(err, opened.close()) // next has checked it
 	}
 	srv.resolver.Adopt(next.answers)
+	before := srv.settings.Policy.Timeouts
 	srv.plan = *next
 	srv.take(opened, log)
 	srv.level.Set(logLevel(srv.settings))
+	if before != srv.settings.Policy.Timeouts && len(srv.listen.DoH)+len(srv.listen.HTTP) > 0 {
+		log.Info("the new policy.timeouts hold for all but HTTP/1.1 on addresses that stay: that takes a restart")
+	}
 	if len(fixed) > 0 {
 		log.Warn("changed in the settings, but needs a restart", "settings", strings.Join(fixed, ", "))
 	}
@@ -59,31 +63,44 @@ type opened struct {
 // openFor opens what next needs. Its error tells all that can't be had.
 func (srv *server) openFor(next *plan, log *slog.Logger) (*opened, error) {
 	o := &opened{certs: srv.certs.Load()}
-	var errs []error
-	if o.certs != nil {
-		var err error
-		o.renew, err = o.certs.Prepare(srv.certsFor(next, log))
-		errs = append(errs, err)
-	} else if next.encrypted() {
-		var err error
-		o.certs, err = certs.New(srv.certsFor(next, log))
-		errs = append(errs, err)
-	}
-	var err error
+	errs := []error{srv.openCerts(o, next, log)}
 	if o.newLog = next.settings.Telemetry.Queries != srv.settings.Telemetry.Queries; o.newLog {
+		var err error
 		o.queryLog, err = srv.queryLogFor(next, log)
 		errs = append(errs, err)
 	}
-	cfg := srv.listenersFor(next)
-	cfg.Log = log
-	if errs = append(errs, srv.secure(&cfg, next, o.certs)); errors.Join(errs...) == nil {
-		o.change, err = srv.set.Prepare(cfg)
-		errs = append(errs, err)
+	if o.certs != nil || !next.encrypted() {
+		errs = append(errs, srv.openListeners(o, next, log))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, errors.Join(err, o.close())
 	}
 	return o, nil
+}
+
+func (srv *server) openCerts(o *opened, next *plan, log *slog.Logger) (err error) {
+	if len(next.settings.TLS.ACME.Hosts) > 0 && srv.store == nil {
+		p := next.settings.Problem("tls.acme.hosts", "certificates have to be kept, and this server was started without a store")
+		p.Hint = "restart it"
+		return p
+	}
+	switch {
+	case o.certs != nil:
+		o.renew, err = o.certs.Prepare(srv.certsFor(next, log))
+	case next.encrypted():
+		o.certs, err = certs.New(srv.certsFor(next, log))
+	}
+	return err
+}
+
+func (srv *server) openListeners(o *opened, next *plan, log *slog.Logger) error {
+	cfg := srv.listenersFor(next)
+	cfg.Log = log
+	err := srv.secure(&cfg, next, o.certs)
+	if err == nil {
+		o.change, err = srv.set.Prepare(cfg)
+	}
+	return err
 }
 
 // close gives up what was opened.

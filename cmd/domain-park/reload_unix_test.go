@@ -265,3 +265,22 @@ func TestHangupOpensTheQueryLogAnew(t *testing.T) {
 		t.Errorf("the log is off, and was written:\n%s", all)
 	}
 }
+
+// A server without encrypted transports has no certificates, and maybe no store:
+// what a reload asks for then must be told, not taken for granted.
+func TestHangupToCertificatesThatCantBeHad(t *testing.T) {
+	srv := startReloadable(t, "")
+	encrypted := strings.Replace(fmt.Sprintf(reloadableSettings, "%s"), "dot: []", `dot: ["127.0.0.1:0"]`, 1)
+	srv.write(t, "empty.pem", "")
+	for _, c := range []struct{ tls, want string }{
+		{"tls: {certificates: [{certificate: empty.pem, key: empty.pem}]}", "tls.certificates[0]: "},
+		{"tls: {acme: {hosts: [ns1.park.example]}}", "certificates have to be kept, and this server was started without a store; restart it"},
+	} {
+		srv.write(t, "settings.yaml", fmt.Sprintf(encrypted, c.tls))
+		srv.signal(syscall.SIGHUP)
+		srv.await(c.want)
+		srv.await("reload failed")
+	}
+	srv.dmarc(t)
+	stopsInOrder(t, srv.running)
+}
