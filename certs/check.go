@@ -56,6 +56,7 @@ type checker struct {
 	cfg      Config
 	now      time.Time
 	findings []Finding
+	leaves   []*x509.Certificate // of the files that can be used
 }
 
 func (c *checker) add(severity Severity, setting, hint, format string, args ...any) {
@@ -72,6 +73,7 @@ func Check(cfg Config, now time.Time) []Finding {
 	for i, p := range cfg.Files {
 		c.pair(fmt.Sprintf("tls.certificates[%d]", i), p)
 	}
+	c.covered()
 	if len(cfg.ACME.Hosts) == 0 && len(cfg.Files) == 0 {
 		c.add(Warning, "tls", "set tls.acme or tls.certificates",
 			"the certificate is self-signed: it encrypts for resolvers that do not verify, and browsers refuse it")
@@ -167,6 +169,7 @@ func (c *checker) pair(setting string, p Pair) {
 		return
 	}
 	leaf := cert.Leaf
+	c.leaves = append(c.leaves, leaf)
 	c.add(Note, setting, "", "%s: for %s, by %s, until %s", p.Certificate, strings.Join(leaf.DNSNames, " "), leaf.Issuer, leaf.NotAfter.UTC().Format(time.DateOnly))
 	if err := untimely(cert, c.now); err != nil {
 		text, hint, _ := strings.Cut(err.Error(), "; hint: ")
@@ -182,6 +185,27 @@ func (c *checker) pair(setting string, p Pair) {
 	}
 	c.chain(setting, p, len(cert.Certificate), leaf)
 	c.key(setting, p, leaf)
+}
+
+// covered warns when no certificate is for a name server: clients that verify
+// go by the name in the delegation (RFC 9525 §6). That one is for all of them
+// is not to be expected: others may be other machines.
+func (c *checker) covered() {
+	if len(c.leaves) == 0 || len(c.cfg.Names) == 0 {
+		return
+	}
+	for _, name := range c.cfg.Names {
+		for _, leaf := range c.leaves {
+			if leaf.VerifyHostname(name) == nil {
+				return
+			}
+		}
+		if slices.Contains(c.cfg.ACME.Hosts, name) {
+			return
+		}
+	}
+	c.add(Warning, "tls.certificates", "have one issued for the name server that this machine is",
+		"no certificate is for any name server (%s): clients that verify by the name in the delegation refuse it", strings.Join(c.cfg.Names, ", "))
 }
 
 // chain warns of a chain without intermediates: browsers fetch what is

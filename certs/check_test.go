@@ -118,3 +118,32 @@ func TestCheckFilePairs(t *testing.T) {
 		"error tls.certificates[7]: no.pem")
 	wantFindings(t, Check(Config{}, now), "warning tls: self-signed")
 }
+
+// TestCheckCoversANameServer: one certificate that is for one of the name
+// servers will do, others may be other machines'.
+func TestCheckCoversANameServer(t *testing.T) {
+	dir := t.TempDir()
+	own, _ := template{names: []string{"ns1.park.example"}}.write(t, dir, "own")
+	wild, _ := template{names: []string{"*.park.example"}}.write(t, dir, "wild")
+	other, _ := template{names: []string{"www.example.com"}}.write(t, dir, "other")
+	servers := []string{"ns1.park.example", "ns2.park.example"}
+	for name, c := range map[string]struct {
+		cfg  Config
+		want string
+	}{
+		"the name":     {Config{Files: []Pair{other, own}, Names: servers}, ""},
+		"a wildcard":   {Config{Files: []Pair{wild}, Names: servers}, ""},
+		"no":           {Config{Files: []Pair{other}, Names: servers}, "ns1.park.example, ns2.park.example"},
+		"nobody knows": {Config{Files: []Pair{other}}, ""},
+	} {
+		got := ""
+		for _, f := range Check(c.cfg, time.Now()) {
+			if f.Severity == Warning && strings.Contains(f.Text, "for any name server") {
+				got = f.Text
+			}
+		}
+		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
