@@ -70,9 +70,14 @@ func (t *table) allow(h uint64, a *allowance, now time.Time) bool {
 	}
 	var s slot
 	t.find(&s, h)
-	got := t.draw(&s, a, now, 1)
-	if got == absent {
-		t.create(&s, uint64(a.first-1))
+	return t.charge(&s, a, now)
+}
+
+// charge takes one from the bucket of s, which is made when there is none.
+func (t *table) charge(s *slot, a *allowance, now time.Time) bool {
+	got := t.draw(s, a, now, 1)
+	if got == absent && !t.create(s, uint64(a.first-1)) {
+		got = t.draw(s, a, now, 1)
 	}
 	return got != 0
 }
@@ -145,14 +150,17 @@ func (t *table) pay(s *slot, a *allowance, now time.Time, n int) bool {
 	return true
 }
 
-// create makes the bucket of s with that much credit. When somebody else just
-// made it, nothing is left to do.
-func (t *table) create(s *slot, credit uint64) {
+// create makes the bucket of s with that much credit. It returns false when
+// somebody else just made it: then nobody has paid there for who calls, and s
+// is to be drawn from like any other.
+func (t *table) create(s *slot, credit uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.look(); s.way < 0 {
-		t.insert(s, credit)
+	if s.look(); s.way >= 0 {
+		return false
 	}
+	t.insert(s, credit)
+	return true
 }
 
 // refund gives back n that were drawn from the bucket of s, when it still is there.

@@ -226,9 +226,20 @@ func (r *responses) chargeAll(c client, accounts []account, name uint64, now tim
 		}
 	}
 	for i := range accounts {
-		if got[i] == absent {
-			r.table.create(&slots[i], uint64(accounts[i].allowance.first-paid))
-		} else if got[i] > paid {
+		a := &accounts[i].allowance
+		if got[i] != absent || r.table.create(&slots[i], uint64(a.first-paid)) {
+			continue
+		}
+		switch got[i] = r.table.draw(&slots[i], a, now, paid); {
+		case got[i] == 0:
+			r.giveBack(slots[:i], got[:i], n)
+			return 0, &accounts[i]
+		case got[i] > 0:
+			paid = got[i]
+		}
+	}
+	for i := range accounts {
+		if got[i] > paid {
 			r.table.refund(&slots[i], got[i]-paid)
 		}
 	}

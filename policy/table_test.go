@@ -151,6 +151,26 @@ func TestWorkersTogetherGetOneAllowance(t *testing.T) {
 	}
 }
 
+// TestBucketThatSomebodyElseMadeIsPaidFrom: of several who find a bucket missing
+// only one makes it, and the others pay like anybody. They did not, which gave
+// the workers together up to seven more than one allowance.
+func TestBucketThatSomebodyElseMadeIsPaidFrom(t *testing.T) {
+	tab, a := newTable(100, start), perSecond(8)
+	var first, second slot
+	tab.find(&first, 42)
+	tab.find(&second, 42) // before the bucket is there
+	if !tab.charge(&first, &a, start) || !tab.charge(&second, &a, start) {
+		t.Fatal("a full bucket refused")
+	}
+	left := 0
+	for tab.allow(42, &a, start) {
+		left++
+	}
+	if left != 8-2 {
+		t.Errorf("%d of 8 are left after two", left)
+	}
+}
+
 func TestKeysDifferInEverything(t *testing.T) {
 	k, seen := newKeyring(), make(map[uint64]string)
 	add := func(what string, h uint64) {
