@@ -120,10 +120,22 @@ func (l *quicListener) serve(ctx context.Context) error {
 	}
 	_ = ln.Close() // refuses handshakes under way; connections live on
 	conns.Wait()
+	l.linger()
 	if ctx.Err() != nil {
 		return nil
 	}
 	return err
+}
+
+// linger reads on for a while when all connections are closed (RFC 9000 §10.2.1):
+// what their clients have sent meanwhile must not come to a process that takes
+// over, which could only reset them, and may be faster than our goodbye. An
+// inherited socket is read by nobody for longer than that.
+func (l *quicListener) linger() {
+	addr := addrOf(l.socket.LocalAddr())
+	if !l.cfg.Inherited.has("doq", addr) && !l.cfg.Inherited.has("doh3", addr) {
+		time.Sleep(min(lastLook, l.cfg.now().Timeouts.Shutdown))
+	}
 }
 
 // serveConn serves a connection until the client closes it, it has been idle

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"domainpark/query"
@@ -42,6 +43,11 @@ type stream struct {
 	messageBy time.Time // when the message that has begun must be complete
 	armed     time.Time // the read deadline, unless the server stops; zero: not known
 	stuck     bool      // the client does not take what we write
+
+	// shaking tells that the handshake is not done. One that is under way when the
+	// server stops may be finished: its client can't tell a handshake that is broken
+	// off from a query that is lost.
+	shaking atomic.Bool
 }
 
 // secured is what a stream has for TLS.
@@ -93,6 +99,7 @@ func (c *stream) handshake() bool {
 			"transport", c.server.transport.String(), "client", c.client.String(), "error", err)
 	}
 	s.wait = false
+	c.shaking.Store(false)
 	c.raw.fresh()
 	return err == nil
 }
@@ -196,7 +203,7 @@ func (c *stream) deadline() time.Time {
 		return by
 	}
 	end := s.lookUntil
-	if c.begun() {
+	if c.begun() || c.shaking.Load() {
 		end = s.endBy
 	}
 	if end.Before(by) {

@@ -137,6 +137,7 @@ func (s *streams) start(raw net.Conn) {
 		_ = raw.Close()
 		return
 	}
+	c.shaking.Store(s.secure != nil)
 	s.mu.Lock()
 	s.open[c] = struct{}{}
 	s.mu.Unlock()
@@ -181,7 +182,9 @@ func (s *streams) drain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.open {
-		_ = c.raw.SetReadDeadline(s.lookUntil)
+		if !c.shaking.Load() { // its own deadline holds, and endBy when it is done
+			_ = c.raw.SetReadDeadline(s.lookUntil)
+		}
 	}
 }
 
