@@ -31,7 +31,13 @@ func TestMain(m *testing.M) {
 // program is the command with args. It is killed when it takes much too long.
 func program(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	return programFor(t, time.Minute, args...)
+}
+
+// programFor is killed after another time.
+func programFor(t *testing.T, most time.Duration, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), most)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	// The race detector would let each program sleep for a second at its end.
