@@ -26,11 +26,12 @@ type h2Conn struct {
 	in      inbox
 	work    *h2Work // borrowed while there is something to do; else nil
 
-	received time.Time // when the latest bytes came
-	idleBy   time.Time // when nothing has been asked
-	frameBy  time.Time // when the frame or header block that has begun must be complete
-	armed    time.Time // the deadline that raw has; zero: none, or it has passed
-	stuck    bool      // the client does not take what we write
+	received  time.Time // when the latest bytes came
+	idleBy    time.Time // when nothing has been asked
+	frameBy   time.Time // when the frame or header block that has begun must be complete
+	lookUntil time.Time // if the server stops early on: when it has been heard
+	armed     time.Time // the deadline that raw has; zero: none, or it has passed
+	stuck     bool      // the client does not take what we write
 
 	stage    h2Stage
 	goodbye  bool   // GOAWAY has been sent because the server stops
@@ -95,6 +96,7 @@ func newH2Conn(s *h2Server, raw, conn net.Conn, account Connection) *h2Conn {
 		account:     account,
 		received:    now,
 		idleBy:      now.Add(s.timeouts().Message), // for the preface; as net/http has it here
+		lookUntil:   now.Add(lastLook),
 		patience:    h2Patience,
 		window:      h2ConnWindow,
 		sendWindow:  h2DefaultWindow,

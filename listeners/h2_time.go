@@ -39,6 +39,8 @@ func (c *h2Conn) ownDeadline() time.Time {
 		return by
 	case busy:
 		return earlier(by, s.endBy)
+	case c.goodbye && s.lookUntil.Before(c.lookUntil): // its handshake was under way
+		return earlier(earlier(by, c.lookUntil), s.endBy)
 	case c.goodbye:
 		return earlier(by, s.lookUntil)
 	default:

@@ -207,6 +207,24 @@ func TestOpenSSLAgreesOnALPN(t *testing.T) {
 	}
 }
 
+// TestH2specFindsNothing: what the HTTP/2 conformance tester asks, of the page, of
+// a query, and of POST.
+func TestH2specFindsNothing(t *testing.T) {
+	h2spec := tool(t, "h2spec")
+	srv := startEncrypted(t, newAuthority(t))
+	host, port, err := net.SplitHostPort(srv.addr["doh"][0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/", "/dns-query", "/dns-query?dns=" + base64.RawURLEncoding.EncodeToString(dohQuery(t))} {
+		cmd := exec.Command(h2spec, "--strict", "--tls", "--insecure", "--host", host, "--port", port, "--path", path)
+		out, err := cmd.CombinedOutput()
+		if err != nil || !regexp.MustCompile(`(?m)^\d{3} tests, \d{3} passed, 0 skipped, 0 failed$`).Match(out) {
+			t.Errorf("%s: %v\n%s", cmd, err, out)
+		}
+	}
+}
+
 // TestH2loadLosesNothing sends 10,000 queries over ten HTTP/2 connections.
 func TestH2loadLosesNothing(t *testing.T) {
 	h2load := tool(t, "h2load")

@@ -21,7 +21,7 @@ func tool(t *testing.T, name string) string {
 	switch {
 	case err == nil:
 	case os.Getenv("REQUIRE_TOOLS") != "":
-		t.Fatalf("%v; .ci/packages lists what to install", err)
+		t.Fatalf("%v; .ci/packages and .ci/run tell what to install", err)
 	default:
 		t.Skip(err)
 	}
