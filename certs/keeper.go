@@ -44,6 +44,8 @@ type keeper struct {
 	failures int       // in a row
 	err      error     // the last one; nil after a success
 	next     time.Time // of the next attempt after a failure
+	issued   int       // certificates, by the CA
+	failed   int       // attempts
 
 	// These belong to the goroutine of run.
 	unsaved   *issued // in hand but not in the store
@@ -82,7 +84,7 @@ func (k *keeper) run(ctx context.Context) {
 // step does what is due and returns when to look again.
 func (k *keeper) step(ctx context.Context) (next time.Time) {
 	k.load(ctx)
-	if due := k.due(); time.Now().Before(due) {
+	if due := k.due(); time.Now().Before(due) && !k.unkept() {
 		return due
 	}
 	set := k.settings()
@@ -97,7 +99,7 @@ func (k *keeper) step(ctx context.Context) (next time.Time) {
 		return time.Now()
 	}
 	if err != nil {
-		k.failed(err)
+		k.fail(err)
 	}
 	return k.due()
 }
@@ -110,6 +112,14 @@ func (k *keeper) due() time.Time {
 		return k.next
 	}
 	return k.renewal
+}
+
+// unkept tells whether the certificate in hand is still to be put into the store,
+// and nothing stands against trying that again: a failure has been forgiven.
+func (k *keeper) unkept() bool {
+	k.source.mu.Lock()
+	defer k.source.mu.Unlock()
+	return k.unsaved != nil && k.failures == 0
 }
 
 func (k *keeper) settings() *settings {
@@ -200,6 +210,7 @@ func (k *keeper) attempt(ctx context.Context, set *settings) error {
 		if err != nil {
 			return err
 		}
+		k.countIssued()
 		k.install(k.unsaved)
 		k.source.log.Info("certificate issued", "host", k.host, "issuer", k.unsaved.cert.Leaf.Issuer.String(),
 			"expires", k.unsaved.cert.Leaf.NotAfter, "renewal", k.due())
@@ -253,6 +264,12 @@ func (k *keeper) install(i *issued) {
 	}
 }
 
+func (k *keeper) countIssued() {
+	k.source.mu.Lock()
+	defer k.source.mu.Unlock()
+	k.issued++
+}
+
 func (k *keeper) succeeded() {
 	k.source.mu.Lock()
 	defer k.source.mu.Unlock()
@@ -276,13 +293,14 @@ func (k *keeper) setError(err error) {
 	k.err = err
 }
 
-// failed logs a failed attempt and sets when to try again. One line an
+// fail logs a failed attempt and sets when to try again. One line an
 // attempt is few: see backoff.
-func (k *keeper) failed(err error) {
+func (k *keeper) fail(err error) {
 	s := k.source
 	now := time.Now()
 	s.mu.Lock()
 	k.failures++
+	k.failed++
 	k.err = err
 	pause := backoff(k.failures, err, k.have)
 	pause += rand.N(pause/4 + 1)

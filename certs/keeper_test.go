@@ -130,13 +130,13 @@ func TestCAThatIsDownAtStartIsAskedLessAndLess(t *testing.T) {
 		log.want(t, "certificate order failed", len(made))
 		log.want(t, "no certificate yet", 1)
 		st := s.Status()[0]
-		if st.Failures != len(made) || st.Err == nil || !st.Expires.IsZero() || !st.Renewal.After(time.Now()) || st.Name != testHost {
+		if st.Failures != len(made) || st.Failed != len(made) || st.Issued != 0 || st.Err == nil || !st.Expires.IsZero() || !st.Renewal.After(time.Now()) || st.Name != testHost {
 			t.Errorf("status: got %+v", st)
 		}
 
 		ca.fail(nil)
 		time.Sleep(8 * time.Hour)
-		if st := s.Status()[0]; st.Failures != 0 || st.Err != nil || st.Expires.IsZero() || !st.Default {
+		if st := s.Status()[0]; st.Failures != 0 || st.Failed != len(made) || st.Issued != 1 || st.Err != nil || st.Expires.IsZero() || !st.Default {
 			t.Errorf("status after the CA came back: got %+v", st)
 		}
 	})
@@ -339,5 +339,27 @@ func TestPanicInAnOrderIsAFailure(t *testing.T) {
 			t.Errorf("next attempt: got %s, want a pause", next)
 		}
 		log.want(t, "BUG: panic: a chain of nil", 1)
+	})
+}
+
+// TestReloadKeepsAtOnceWhatCouldNotBeKept: the operator has made room and says
+// so. Without that the certificate went into the store when it was due for
+// renewal, and a restart before ordered another one.
+func TestReloadKeepsAtOnceWhatCouldNotBeKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca, log := &fakeCA{t: t, life: life}, &journal{}
+		st := &flakyStore{Store: openStore(t, t.TempDir()), broken: errors.New("no space left on device")}
+		s, stop := fakeServer(t, ca, st, log, testHost)
+		defer stop()
+		synctest.Wait()
+		st.set(nil)
+		must(t, s.Reload(fakeConfig(st, log, testHost)))
+		synctest.Wait()
+		if _, err := st.Get(t.Context(), testHost); err != nil || len(ca.made()) != 1 {
+			t.Errorf("store: got error %v after %d orders, want the certificate after 1", err, len(ca.made()))
+		}
+		if st := s.Status()[0]; st.Err != nil || st.Issued != 1 || st.Failed != 1 {
+			t.Errorf("status: got %+v", st)
+		}
 	})
 }

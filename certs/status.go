@@ -23,7 +23,9 @@ type Status struct {
 	Issuer   string    // empty when there is no certificate yet
 	Expires  time.Time // zero when there is no certificate yet: a self-signed one serves
 	Renewal  time.Time // when the next order is due, FromACME only
-	Failures int       // orders that failed, since the last that did not
+	Failures int       // attempts that failed, since the last that did not
+	Issued   int       // certificates that the CA has issued to this process
+	Failed   int       // attempts that failed, in all
 	Err      error     // why the last one failed, or why the file can't be used; nil when all is well
 }
 
@@ -70,6 +72,7 @@ func (k *keeper) status(standard []*tls.Certificate) Status {
 		st = describe(k.have.cert, FromACME, standard)
 	}
 	st.Name, st.Renewal, st.Failures, st.Err = k.host, k.renewal, k.failures, k.err
+	st.Issued, st.Failed = k.issued, k.failed
 	if k.failures > 0 {
 		st.Renewal = k.next
 	}

@@ -37,6 +37,7 @@ const leftoverAge = time.Hour
 type Dir struct {
 	path  string
 	owner owner // who new files are given to
+	done  tally
 }
 
 var (
@@ -102,12 +103,13 @@ func (d *Dir) tidy(now time.Time) {
 }
 
 // Get implements Store.
-func (d *Dir) Get(ctx context.Context, key string) ([]byte, error) {
+func (d *Dir) Get(ctx context.Context, key string) (value []byte, err error) {
+	defer func() { d.done.add(Read, err) }()
 	file, err := d.file(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	value, err := readBounded(file)
+	value, err = readBounded(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNotFound
 	}
@@ -151,7 +153,8 @@ func openRegular(file string) (*os.File, error) {
 }
 
 // Put implements Store.
-func (d *Dir) Put(ctx context.Context, key string, value []byte) error {
+func (d *Dir) Put(ctx context.Context, key string, value []byte) (err error) {
+	defer func() { d.done.add(Write, err) }()
 	file, err := d.file(ctx, key)
 	if err != nil {
 		return err
@@ -196,7 +199,8 @@ func (d *Dir) writeTemp(value []byte) (file string, err error) {
 }
 
 // Delete implements Store.
-func (d *Dir) Delete(ctx context.Context, key string) error {
+func (d *Dir) Delete(ctx context.Context, key string) (err error) {
+	defer func() { d.done.add(Remove, err) }()
 	file, err := d.file(ctx, key)
 	if err != nil {
 		return err

@@ -25,6 +25,7 @@ var errLocked = errors.New("locked")
 // Lock implements Store. It tries once more after ctx has ended, so that a
 // lock which nobody holds is always got.
 func (d *Dir) Lock(ctx context.Context, name string) (unlock func(), err error) {
+	defer func() { d.done.add(Lock, err) }()
 	base, err := fileName(name)
 	if err != nil {
 		return nil, fmt.Errorf("store %s: lock: %w", d.path, err)
@@ -63,7 +64,9 @@ func (d *Dir) lockFile(file string) (*os.File, error) {
 	return f, nil
 }
 
-// holdLock locks f and writes into it who holds it, for people who wait.
+// holdLock locks f and writes into it who holds it, for people who wait. Of the
+// text nothing depends: on a full disk the lock is held without it, so that a
+// certificate can be renewed that is then kept in memory.
 func (d *Dir) holdLock(f *os.File, file string) error {
 	if err := tryLock(f); err != nil {
 		return err
@@ -81,11 +84,10 @@ func (d *Dir) holdLock(f *os.File, file string) error {
 		return err
 	}
 	host, _ := os.Hostname()
-	if err := f.Truncate(0); err != nil {
-		return err
+	if f.Truncate(0) == nil {
+		_, _ = fmt.Fprintf(f, "process %d on %s since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
 	}
-	_, err = fmt.Fprintf(f, "process %d on %s since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
-	return err
+	return nil
 }
 
 // holder says who holds a lock, as far as the file tells.

@@ -29,8 +29,9 @@ type logFile struct {
 	log        *slog.Logger
 	file       *os.File // nil: it can't be opened at present
 	torn       bool     // the last write ended within a line
-	lost       int      // writes that failed since the last complaint
+	lost       int      // writes that failed since the last complaint, and were not told
 	complained time.Time
+	failing    bool // the log has a complaint, and not yet that it is over
 }
 
 func openLogFile(path string, log *slog.Logger) (*logFile, error) {
@@ -110,6 +111,7 @@ func (f *logFile) write(lines []byte, now time.Time) bool {
 	n, err := f.file.Write(lines)
 	if err == nil {
 		f.torn = false
+		f.recovered()
 		return true
 	}
 	if n > 0 {
@@ -126,7 +128,15 @@ func (f *logFile) complain(err error, now time.Time) {
 		return
 	}
 	f.log.Error("the query log can't be written: lines are lost, queries are answered", "error", err, "writes", f.lost)
-	f.complained, f.lost = now, 0
+	f.complained, f.lost, f.failing = now, 0, true
+}
+
+// recovered logs that a complaint is over: one line for each of those.
+func (f *logFile) recovered() {
+	if f.failing {
+		f.log.Info("the query log is written again", "file", f.path, "writes", f.lost)
+		f.failing, f.lost = false, 0
+	}
 }
 
 func (f *logFile) close() {

@@ -7,13 +7,14 @@ import (
 
 	"domainpark/certs"
 	"domainpark/listeners"
+	"domainpark/store"
 	"domainpark/telemetry"
 )
 
 // metrics is what every part of the server has to show.
 func (srv *server) metrics(set *listeners.Set) []telemetry.Source {
 	return []telemetry.Source{srv.counters.Source(), srv.policyMetrics(), serverMetrics(set), srv.reloadMetrics(),
-		srv.certificateMetrics(), telemetry.QueryLogSource(srv.queryLog.Load), srv.tap.Source()}
+		srv.certificateMetrics(), srv.storeMetrics(), telemetry.QueryLogSource(srv.queryLog.Load), srv.tap.Source()}
 }
 
 // serverMetrics are about the program itself.
@@ -52,6 +53,8 @@ func (srv *server) certificateMetrics() telemetry.Source {
 				Help: "When the next order for the certificate is due, in Unix time; source acme only."},
 			{Name: "certificate_failures", Type: telemetry.Level, Labels: labels,
 				Help: "Orders for the certificate that have failed since the last one that did not; source acme only."},
+			{Name: "certificate_orders_total", Type: telemetry.Total, Labels: []string{"name", "result"},
+				Help: "Attempts at the certificate since the start: issued by the CA, or failed, be it at the CA, at the lock of the store, or because the certificate could not be kept; source acme only."},
 			{Name: "certificate_good", Type: telemetry.Level, Labels: labels,
 				Help: "1: all is well. 0: the last order failed, or the file can't be used; the log tells why, and the certificate in hand serves on."},
 		},
@@ -66,12 +69,35 @@ func (srv *server) certificateMetrics() telemetry.Source {
 				if c.Source == certs.FromACME {
 					s.Add("certificate_renewal_timestamp_seconds", unixSeconds(c.Renewal), values...)
 					s.Add("certificate_failures", float64(c.Failures), values...)
+					s.Add("certificate_orders_total", float64(c.Issued), c.Name, "issued")
+					s.Add("certificate_orders_total", float64(c.Failed), c.Name, "failed")
 				}
 				good := 1.0
 				if c.Err != nil {
 					good = 0
 				}
 				s.Add("certificate_good", good, values...)
+			}
+		},
+	}
+}
+
+// storeMetrics tell whether the state directory can be used. Without one all
+// are zero.
+func (srv *server) storeMetrics() telemetry.Source {
+	return telemetry.Source{
+		Families: []telemetry.Family{
+			{Name: "store_operations_total", Type: telemetry.Total, Labels: []string{"operation", "result"},
+				Help: "What was done in store.directory: values read, written and removed, locks taken. failure: the disk is full, read-only or gone, a file is damaged, or another server held the lock for too long; the log tells which. There are few: some at the start, and some for each order of a certificate."},
+		},
+		Read: func(s *telemetry.Scrape) {
+			for o := range store.Operations {
+				var done store.Tally
+				if srv.store != nil {
+					done = srv.store.Done(o)
+				}
+				s.Add("store_operations_total", float64(done.Succeeded), o.String(), "success")
+				s.Add("store_operations_total", float64(done.Failed), o.String(), "failure")
 			}
 		},
 	}

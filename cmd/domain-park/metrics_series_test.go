@@ -92,7 +92,7 @@ the process; ` + "`process_network_*`" + ` is the whole machine's) and ` + "`pro
 var freeLabels = []string{"name", "source", "file", "version", "revision", "goversion", "address"}
 
 // onlyACME are the metrics that a server without tls.acme does not show.
-var onlyACME = []string{"certificate_renewal_timestamp_seconds", "certificate_failures"}
+var onlyACME = []string{"certificate_renewal_timestamp_seconds", "certificate_failures", "certificate_orders_total"}
 
 // TestMetricsAreDocumented compares docs/metrics.md with what is in the code,
 // and both with a live scrape.
