@@ -365,8 +365,9 @@ func (a *alternating) mistake(t *testing.T, i int) {
 	a.files(t, i, "", "")
 }
 
-// burstAndRemove listens on another address, and removes it while its socket
-// holds queries: these are answered all the same.
+// burstAndRemove listens on another address, sends it queries and has it removed:
+// they are answered all the same. Most are before it goes; that a socket which is
+// closed is emptied first is for the tests of listeners to hold.
 func (a *alternating) burstAndRemove(t *testing.T, i int) {
 	t.Helper()
 	const burst = 100
