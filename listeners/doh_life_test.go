@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -109,18 +111,32 @@ func TestQUICDrainEndsWithoutTheClient(t *testing.T) {
 	}
 }
 
+// takenUDP is a UDP socket on a port that is free over TCP, and not one of those
+// that the kernel gives to outgoing connections (ip(7), ip_local_port_range):
+// other tests could get it meanwhile.
+func takenUDP(t *testing.T) net.PacketConn {
+	t.Helper()
+	const first, last = 10_000, 32_767
+	var err error
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(last-first))
+		var udp net.PacketConn
+		if udp, err = net.ListenPacket("udp", addr); err != nil {
+			continue
+		}
+		t.Cleanup(func() { udp.Close() })
+		var tcp net.Listener
+		if tcp, err = net.Listen("tcp", addr); err == nil {
+			tcp.Close()
+			return udp
+		}
+	}
+	t.Fatal(err)
+	return nil
+}
+
 func TestBindDoHTakesBothPortsOrNone(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0") // UDP may have ports that TCP has not
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := free.Addr().String()
-	taken, err := net.ListenPacket("udp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	free.Close()
+	addr := takenUDP(t).LocalAddr().String()
 	cfg := webConfig()
 	cfg.DoH = []string{addr}
 	if _, err := Bind(cfg, mirror); err == nil || !strings.Contains(err.Error(), "listen doh "+addr+": UDP for HTTP/3: ") {

@@ -45,11 +45,7 @@ func TestPreviewFindsOverlaps(t *testing.T) {
 // TestPreviewTakesNothing: an address that is bound stays whose it is, and one
 // that is not can be bound afterwards.
 func TestPreviewTakesNothing(t *testing.T) {
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer udp.Close()
+	udp := takenUDP(t)
 	cfg := Config{UDP: []string{udp.LocalAddr().String()}, TCP: []string{udp.LocalAddr().String()}}
 	if found := Preview(cfg, nil); len(found) != 0 { // it is ours
 		t.Errorf("%v", found)
