@@ -17,8 +17,12 @@ import (
 // does not take answers is not read from. Other requests go to dohHandler as
 // they would from net/http.
 //
-// The loop is in h2_conn.go, what frames do in h2_receive.go, requests in
-// h2_request.go and h2_headers.go, answers in h2_answer.go.
+// Measured with h2load, 16 connections of 50 streams, in one run: 1.1 µs CPU an
+// answer, where net/http took 48 and dnsdist 8.7; one query at a time: 26, 93, 45.
+//
+// The loop is in h2_conn.go, its deadlines in h2_time.go, what frames do in
+// h2_receive.go and h2_body.go, requests in h2_request.go and h2_list.go, answers
+// in h2_answer.go and h2_fields.go.
 type h2Server struct {
 	handler  *dohHandler
 	accounts Connections

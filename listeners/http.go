@@ -17,7 +17,7 @@ import (
 const maxHeaderBytes = 16 << 10
 
 // httpListener is a TCP socket whose connections belong to net/http: DoH over
-// HTTP/1.1 and HTTP/2, and plain HTTP for ACME.
+// HTTP/1.1, and plain HTTP for ACME.
 type httpListener struct {
 	socket net.Listener
 	server *http.Server

@@ -50,7 +50,8 @@ type Config struct {
 	HTTPHandler http.Handler
 
 	// Page answers HTTP requests on the DoH addresses for every path but
-	// /dns-query. Nil: they get 404.
+	// /dns-query. Nil: they get 404. Over HTTP/2 it gets no body, and what it
+	// answers is sent when it has returned.
 	Page http.Handler
 
 	// Connections limits connections. Nil: there are no limits.
