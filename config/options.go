@@ -134,7 +134,7 @@ var options = []option{
 		value: into(integer(8, 32), func(s *Settings) *int { return &s.Policy.Responses.IPv4Prefix })},
 	{key: "policy.responses.ipv6prefix", def: `56`,
 		help:  `How many bits of an IPv6 address make a client prefix.`,
-		value: into(integer(16, 128), func(s *Settings) *int { return &s.Policy.Responses.IPv6Prefix })},
+		value: into(integer(32, 64), func(s *Settings) *int { return &s.Policy.Responses.IPv6Prefix })},
 	{key: "policy.responses.table", def: `100000`,
 		help:  `How many prefixes are kept account of; when full, the coldest goes.`,
 		value: into(integer(1000, 100_000_000), func(s *Settings) *int { return &s.Policy.Responses.Table })},

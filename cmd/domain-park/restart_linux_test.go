@@ -109,8 +109,6 @@ func inOrder(err error) string {
 	switch {
 	case errors.Is(err, io.EOF):
 		return "closed"
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return "closed without GOAWAY" // net/http does so with what it takes for idle, and is about to get a request
 	case strings.Contains(err.Error(), "http2: client conn could not be established"): // and GOAWAY came first
 		return "closed in the handshake"
 	case errors.Is(err, syscall.EPIPE):
