@@ -73,6 +73,14 @@ func (r *zoneReader) included(f *zoneFile, e *entry, fields []string) {
 		wrong("$INCLUDE %s: more than %d files deep; does a file include itself?", file, maxIncludes)
 		return
 	}
+	if r.full {
+		return
+	}
+	if len(r.files) > maxIncluded {
+		r.full = true
+		wrong("$INCLUDE %s: more than %d files for one zone; does a file include itself?", file, maxIncluded)
+		return
+	}
 	source, err := r.include(file)
 	if err != nil {
 		wrong("$INCLUDE %s: %s", file, err)

@@ -294,3 +294,23 @@ func FuzzZone(f *testing.F) {
 		}
 	})
 }
+
+// TestZoneThatIncludesItselfManyTimes ends with one mistake for the number of
+// files, not with thirty to the power of eight of them.
+func TestZoneThatIncludesItselfManyTimes(t *testing.T) {
+	itself := Source{"x.zone", []byte(strings.Repeat("$INCLUDE x.zone\n", 30))}
+	cfg := testConfig()
+	cfg.Zones = []Zone{{"x.example", itself}}
+	read := 0
+	cfg.Include = func(string) (Source, error) {
+		if read++; read > maxIncluded {
+			return Source{}, errors.New("read too often")
+		}
+		return itself, nil
+	}
+	_, err := New(cfg, nil, nil)
+	const want = "$INCLUDE x.zone: more than 1000 files for one zone; does a file include itself?"
+	if err == nil || strings.Count(err.Error(), want) != 1 || strings.Contains(err.Error(), "read too often") {
+		t.Errorf("%.2000v", err)
+	}
+}

@@ -26,6 +26,7 @@ type zoneReader struct {
 	apex    string // wire format, lower case
 	name    string // presentation format, with the final dot
 	files   []string
+	full    bool // there were more than maxIncluded, and it has been said
 	records []zoneRecord
 	errs    []*Error
 	buf     []byte // scratch for data in wire format
@@ -48,6 +49,11 @@ const (
 	// maxIncludes is how deep files may include one another: enough for any
 	// purpose, and the end of a file that includes itself.
 	maxIncludes = 8
+
+	// maxIncluded is how many files one zone may be put together from, those that
+	// are read again counted again: a file that includes itself ten times would
+	// otherwise be read a hundred million times before maxIncludes ends it.
+	maxIncluded = 1000
 )
 
 // readZone reads the records of z. They are sorted by owner and type, SOA and

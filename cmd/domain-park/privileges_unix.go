@@ -33,7 +33,9 @@ func (srv *server) giveStore(id *identity) error {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return fmt.Errorf("store.directory: %w", err)
 		}
-		return os.Chown(dir, id.uid, id.gid)
+		// Not what it may be a link to: where the directory above is another user's,
+		// that one can put a link in its place meanwhile.
+		return os.Lchown(dir, id.uid, id.gid)
 	}
 	if err != nil {
 		return fmt.Errorf("store.directory: %w", err)

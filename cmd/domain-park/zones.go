@@ -120,7 +120,7 @@ func (d *zoneDirectory) include(name string) (resolver.Source, error) {
 // file reads a file in the directory.
 func (d *zoneDirectory) file(name string) (resolver.Source, error) {
 	path := filepath.Join(d.path, name)
-	f, err := d.root.Open(name)
+	f, err := d.root.OpenFile(name, os.O_RDONLY|noWait, 0)
 	if err != nil {
 		return resolver.Source{}, plain(err, path)
 	}
