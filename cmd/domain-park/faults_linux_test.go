@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,8 +11,6 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	"golang.org/x/sys/unix"
 )
 
@@ -47,22 +44,6 @@ func fill(t *testing.T, dir string) (empty func()) {
 			t.Fatal(err)
 		}
 	}
-}
-
-// metrics is what the server shows of its own.
-func (r *running) metrics() samples {
-	r.t.Helper()
-	response, err := http.Get("http://" + r.addr["admin"][0] + "/metrics")
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer response.Body.Close()
-	parser := expfmt.NewTextParser(model.LegacyValidation)
-	families, err := parser.TextToMetricFamilies(response.Body)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return samplesOf(families)
 }
 
 // answersUntil asks one query after the other, each of which must be answered,

@@ -88,12 +88,41 @@ func (o *observedServer) get(t *testing.T, path string) (int, string) {
 func (o *observedServer) scrape(t *testing.T) map[string]*dto.MetricFamily {
 	t.Helper()
 	status, body := o.get(t, "/metrics")
+	if status != http.StatusOK {
+		t.Fatalf("status %d\n%s", status, body)
+	}
+	return familiesOf(t, body)
+}
+
+func familiesOf(t *testing.T, scrape string) map[string]*dto.MetricFamily {
+	t.Helper()
 	parser := expfmt.NewTextParser(model.LegacyValidation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
-	if err != nil || status != http.StatusOK {
-		t.Fatalf("status %d, %v\n%s", status, err, body)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(scrape))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, scrape)
 	}
 	return families
+}
+
+// families are a scrape of a running program.
+func (r *running) families() map[string]*dto.MetricFamily {
+	r.t.Helper()
+	response, err := http.Get("http://" + r.addr["admin"][0] + "/metrics")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return familiesOf(r.t, string(body))
+}
+
+// metrics is what a running program shows of its own.
+func (r *running) metrics() samples {
+	r.t.Helper()
+	return samplesOf(r.families())
 }
 
 // samples are values by their name{label=value,…}.

@@ -31,18 +31,21 @@ var triedRecipes = []string{
 const recipeMark = "<!-- recipe: "
 
 func TestEveryRecipeIsTried(t *testing.T) {
-	var found []string
-	for _, m := range regexp.MustCompile(recipeMark+`(\S+) -->`).FindAllStringSubmatch(readme(t), -1) {
-		found = append(found, m[1])
-	}
-	if !slices.Equal(found, triedRecipes) {
-		t.Errorf("the README has the recipes\n%q, the tests try\n%q", found, triedRecipes)
+	for name, tried := range map[string][]string{"README.md": triedRecipes, operatingGuide: triedInGuide} {
+		var found []string
+		for _, m := range regexp.MustCompile(recipeMark+`(\S+) -->`).FindAllStringSubmatch(page(t, name), -1) {
+			found = append(found, m[1])
+		}
+		if !slices.Equal(found, tried) {
+			t.Errorf("%s has the recipes\n%q, the tests try\n%q", name, found, tried)
+		}
 	}
 }
 
-func readme(t *testing.T) string {
+// page is a text for people, by its path from the root of the module.
+func page(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	text, err := os.ReadFile(filepath.Join(root, name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,15 +55,15 @@ func readme(t *testing.T) string {
 // recipe is the indented block below a mark in the README.
 func recipe(t *testing.T, name string) string {
 	t.Helper()
-	return block(t, recipeMark+name+" -->\n")
+	return block(t, "README.md", recipeMark+name+" -->\n")
 }
 
-// block is the first indented block behind mark.
-func block(t *testing.T, mark string) string {
+// block is the first indented block of a page behind mark.
+func block(t *testing.T, name, mark string) string {
 	t.Helper()
-	_, text, found := strings.Cut(readme(t), mark)
+	_, text, found := strings.Cut(page(t, name), mark)
 	if !found {
-		t.Fatalf("the README has no %q", mark)
+		t.Fatalf("%s has no %q", name, mark)
 	}
 	var out strings.Builder
 	for line := range strings.Lines(text) {
@@ -117,13 +120,13 @@ func expectChecked(t *testing.T, name string) {
 }
 
 func TestReadmeFirstScreen(t *testing.T) {
-	run := strings.Fields(block(t, "in\nthat domain's name."))
+	run := strings.Fields(block(t, "README.md", "in\nthat domain's name."))
 	flags := slices.Index(run, "./cmd/domain-park") + 1
 	if flags == 0 {
 		t.Fatalf("the first command is %q", run)
 	}
 	srv := start(t, append(run[flags:], "--port", "0")...)
-	digPrints(t, srv, block(t, "Every domain in the world is parked:"), "127.0.0.1")
+	digPrints(t, srv, block(t, "README.md", "Every domain in the world is parked:"), "127.0.0.1")
 }
 
 func TestRecipePlainDNS(t *testing.T) {
