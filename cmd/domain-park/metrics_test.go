@@ -28,13 +28,14 @@ type observedServer struct {
 	drain func()            // begins to stop; queries under way would be answered
 }
 
-func serveObserved(t *testing.T) *observedServer {
+// serveObserved starts one. more is appended to its settings.
+func serveObserved(t *testing.T, more ...string) *observedServer {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	srv, err := (&source{Config: write(t, t.TempDir(), "settings.yaml", `
 nameservers: [{name: ns1.park.example}, {name: ns2.park.example}]
 telemetry: {queries: {file: queries.log, sample: 0.001}, dnstap: "unix:/nonexistent/tap.sock"}
-`)}).load()
+`+strings.Join(more, "\n"))}).load()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,11 +233,11 @@ func TestMetricsAreThoseOfTheTraffic(t *testing.T) {
 	got := samplesOf(families)
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		switch family, _, _ := strings.Cut(name, "{"); family {
-		case "connections_open", "connection_openings_total", "handshakes_total": // clients may open another connection
+		case "connections_open", "connection_openings_total", "handshakes_total": // clients may open another connection; TestMetricsOfConnections
 			continue
 		case "query_log_lines_total": // chosen at random
 			continue
-		case "cookies_total", "responses_total": // policy's own tests look at them
+		case "cookies_total", "responses_total": // TestMetricsOfLimits looks at them
 			continue
 		}
 		if _, ok := got[name]; !ok || got[name] != want[name] {
