@@ -115,7 +115,7 @@ func (a *Audit) gather(ctx context.Context, domain string) *evidence {
 	if a.cfg.Server.Addr.IsValid() {
 		g.servers = []*server{{Server: a.cfg.Server}}
 	} else if g.delegation = a.delegated(ctx, domain); g.delegation.err == nil {
-		g.findServers(g.delegation.names)
+		g.findServers(slices.Clone(g.delegation.names))
 	}
 	known := len(g.servers)
 	g.askServers(g.servers)
@@ -142,13 +142,16 @@ func (e *evidence) childNames() (names []string) {
 }
 
 // findServers finds the addresses of name servers: by glue for those that lie
-// in the domain, by the resolver for others.
+// in the domain, by the resolver for others. Of many that are not known yet it
+// takes maxServers: a hostile server names thousands, of anybody's, and the
+// resolver would have to look for them all.
 func (g *gathering) findServers(names []string) {
+	names = slices.DeleteFunc(names, func(name string) bool {
+		return slices.ContainsFunc(g.servers, func(s *server) bool { return s.Name == name })
+	})
+	names = names[:min(len(names), maxServers)]
 	found := make([][]*server, len(names))
 	for i, name := range names {
-		if slices.ContainsFunc(g.servers, func(s *server) bool { return s.Name == name }) {
-			continue
-		}
 		g.do(func() {
 			addrs, glued := g.delegation.glue[name], within(name, g.domain)
 			if !glued {

@@ -8,9 +8,12 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode"
+
+	"domainpark/query"
 
 	"github.com/miekg/dns"
 )
@@ -227,6 +230,38 @@ func TestHostileServers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestHostileServersThatNameThousands: a domain's server tells of two thousand
+// name servers of somebody else's, and the resolver is not asked for them all.
+func TestHostileServersThatNameThousands(t *testing.T) {
+	var lookups atomic.Int64
+	at := serveBytes(t, func(q *dns.Msg, _ []byte) []byte {
+		m, name := good(q), q.Question[0].Name
+		switch {
+		case q.Question[0].Qtype == dns.TypeNS && name == "example.com.":
+			m.Answer = append(m.Answer, rr("example.com. NS a.example.com."))
+			for i := range 2000 {
+				m.Answer = append(m.Answer, rr("example.com. NS n%d.victim.example.", i))
+			}
+			m.Extra = append(m.Extra, rr("a.example.com. A 127.0.0.1"))
+		case q.Question[0].Qtype == dns.TypeNS:
+			m.Answer = append(m.Answer, rr("%s NS a.example.com.", name))
+		case strings.HasSuffix(name, ".victim.example."):
+			lookups.Add(1)
+		case q.Question[0].Qtype == dns.TypeA && name == "a.example.com.":
+			m.Answer = append(m.Answer, rr("a.example.com. A 127.0.0.1"))
+		}
+		m.Compress = true
+		return packed(m)
+	})
+	a := New(Config{Resolvers: []netip.AddrPort{at}, Timeout: 2 * time.Second})
+	a.ports[query.UDP], a.ports[query.TCP] = at.Port(), at.Port()
+	defer a.Close()
+	a.Domain(t.Context(), "example.com")
+	if n := lookups.Load(); n == 0 || n > 2*2*maxServers {
+		t.Errorf("%d lookups for name servers, want 1 to %d", n, 2*2*maxServers)
 	}
 }
 
