@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 const (
@@ -20,9 +21,11 @@ const (
 )
 
 // readFile reads at most most bytes of what may be a file of any sort. Its
-// errors tell an operator what the matter is.
+// errors tell an operator what the matter is. A pipe is read to its end when
+// somebody writes to it, as <(COMMAND) in a shell does, and else not waited
+// for: a reload would never end.
 func readFile(path string, most int64) (string, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return "", mistake(explain(path, err))
 	}
@@ -39,6 +42,9 @@ func readFile(path string, most int64) (string, error) {
 	n, err := io.Copy(&text, io.LimitReader(f, most+1))
 	if err != nil {
 		return "", mistake(explain(path, err))
+	}
+	if n == 0 && info.Mode()&fs.ModeNamedPipe != 0 {
+		return "", mistake(path + " is a pipe with nothing in it")
 	}
 	if n > most {
 		return "", mistake(fmt.Sprintf("%s is larger than %d MiB", path, most>>20))

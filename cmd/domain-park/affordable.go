@@ -12,7 +12,7 @@ import (
 // So the total that holds is never more than what this process can have.
 const (
 	// keptDescriptors are for listeners, files, and connections that are being
-	// closed.
+	// closed; where there are hardly more, three quarters of them are.
 	keptDescriptors = 256
 
 	// connectionBytes is what the dearest kind of idle connection takes, DoH
@@ -26,9 +26,10 @@ const (
 // affordable is how many of total connections this process can have open,
 // whatever they are.
 func affordable(total int, descriptors uint64, memory int64) int {
-	byDescriptors := int64(min(descriptors, math.MaxInt32)) - keptDescriptors
-	byMemory := (memory - calmBytes) / connectionBytes
-	return int(min(int64(total), max(fewestConnections, min(byDescriptors, byMemory))))
+	all := int64(min(descriptors, math.MaxInt32))
+	byDescriptors := max(all-keptDescriptors, all/4)
+	byMemory := max((memory-calmBytes)/connectionBytes, fewestConnections)
+	return int(max(1, min(int64(total), byDescriptors, byMemory)))
 }
 
 // affordable is total, of policy.connections, or what can be had of it.

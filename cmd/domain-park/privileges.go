@@ -137,8 +137,3 @@ func (srv *server) readAgain() []string {
 }
 
 func quoted(paths []string) string { return strings.Join(paths, ", ") }
-
-// needsStore tells whether the server can't do without a store.
-func (srv *server) needsStore() bool {
-	return srv.settings.Given("store.directory") || len(srv.settings.TLS.ACME.Hosts) > 0
-}

@@ -72,9 +72,11 @@ func (srv *server) sandboxed() *sandbox {
 	s := srv.settings
 	for _, file := range s.Files() {
 		b.file(file, &b.read, &b.readFiles)
+		b.swapped(file, &b.read)
 	}
 	if s.Zones != "" {
 		b.directory(s.Zones, &b.read)
+		b.swapped(s.Zones, &b.read)
 	}
 	if srv.store != nil {
 		b.directory(s.Store.Directory, &b.write)
@@ -120,6 +122,25 @@ func (b *sandbox) file(path string, directories, files *[]string) {
 		}
 		add(files, p)
 		add(&b.pinned, p)
+	}
+}
+
+// swapped allows what a link on the way to path may lead to after a release has
+// been swapped for another: what lies beside its present target. Links in the
+// root are of the system's layout.
+func (b *sandbox) swapped(path string, to *[]string) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return
+	}
+	for ; filepath.Dir(path) != "/" && path != "/"; path = filepath.Dir(path) {
+		if _, err := os.Readlink(path); err != nil {
+			continue // it is no link
+		}
+		target, err := filepath.EvalSymlinks(path)
+		if dir := filepath.Dir(target); err == nil && !slices.Contains(wide, dir) {
+			add(to, dir)
+		}
 	}
 }
 

@@ -106,6 +106,17 @@ func TestSandboxAllowsNoOtherFiles(t *testing.T) {
 	if err := os.Symlink(target, in("lists/list.txt")); err != nil {
 		t.Fatal(err)
 	}
+	// Zones of releases, one of which a link leads to; it may be swapped for another.
+	releases := t.TempDir()
+	for _, release := range []string{"one/zones", "two/zones"} {
+		if err := os.MkdirAll(filepath.Join(releases, release), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := write(t, filepath.Join(releases, "two/zones"), "next.zone", "")
+	if err := os.Symlink(filepath.Join(releases, "one"), in("current")); err != nil {
+		t.Fatal(err)
+	}
 	etc := t.TempDir()
 	settings := write(t, etc, "settings.yaml", fmt.Sprintf(`
 nameservers: [{name: ns1.park.example}]
@@ -113,15 +124,15 @@ zones: %s
 store: {directory: %s}
 parking: {only: ["@%s"]}
 telemetry: {queries: {file: %s}}
-`, in("zones"), in("store"), in("lists/list.txt"), filepath.Join(elsewhere, "logs", "queries.log")))
+`, in("current/zones"), in("store"), in("lists/list.txt"), filepath.Join(elsewhere, "logs", "queries.log")))
 	if err := os.Mkdir(filepath.Join(elsewhere, "logs"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	allowed := map[string]string{ // path to what may be done
-		settings: "r", etc: "r", in("zones"): "r", in("store"): "rw", filepath.Join(in("store"), "seed"): "r",
+		settings: "r", etc: "r", in("current/zones"): "r", next: "r", in("store"): "rw", filepath.Join(in("store"), "seed"): "r",
 		target: "r", filepath.Join(elsewhere, "logs"): "rw", "/proc/self/stat": "r", "/etc/resolv.conf": "r",
 	}
-	denied := append([]string{"/etc/shadow", "/etc/passwd", "/", "/root", "/proc/1/environ", "/usr/bin/env", secret, elsewhere, "/dev/null"}, pair...)
+	denied := append([]string{"/etc/shadow", "/etc/passwd", "/", "/root", "/proc/1/environ", "/usr/bin/env", secret, elsewhere, in("zones"), "/dev/null"}, pair...)
 	try := slices.Clone(denied)
 	for path := range allowed {
 		try = append(try, path)

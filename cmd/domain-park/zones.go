@@ -151,11 +151,17 @@ func (d *zoneDirectory) file(name string) (resolver.Source, error) {
 	}
 }
 
+// leadsOut is what os.Root says of a name that leads out of it.
+const leadsOut = "path escapes from parent"
+
 // plain is err without the name of the function that found out.
 func plain(err error, path string) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
 		err = pe.Err
+	}
+	if err.Error() == leadsOut {
+		return fmt.Errorf("%s leads out of the directory of the zones, by a link or \"..\"; put the file itself there", path)
 	}
 	return fmt.Errorf("%s: %w", path, err)
 }

@@ -39,8 +39,8 @@ func TestZoneDirectoryTellsAllMistakes(t *testing.T) {
 	r := execute(t, "check", "--config", "settings.yaml")
 	want := `settings.yaml:3:10: key "workers": found "-1", expected a whole number from 0 to 1024
 zones/a.example.zone:5:7: bad A A: found "192.0.2.300"; a record is written: owner [TTL] TYPE data
-zones/b.example.zone:5:1: $INCLUDE outside.inc: zones/outside.inc: path escapes from parent
-zones/b.example.zone:6:1: $INCLUDE ../settings.yaml: settings.yaml: path escapes from parent
+zones/b.example.zone:5:1: $INCLUDE outside.inc: zones/outside.inc leads out of the directory of the zones, by a link or ".."; put the file itself there
+zones/b.example.zone:6:1: $INCLUDE ../settings.yaml: settings.yaml leads out of the directory of the zones, by a link or ".."; put the file itself there
 zones/b.example.zone:7:1: $INCLUDE /etc/passwd: expected a path relative to zones, the directory of the zones
 zones/b.example.zone:8:1: $INCLUDE nothing: zones/nothing: no such file or directory
 `

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -127,7 +129,8 @@ func (w *zoneWatch) arm(notify *fsnotify.Watcher, d *zoneDirectory) {
 		return
 	}
 	for _, dir := range d.watched() {
-		if err := notify.Add(dir); err != nil && dir == d.path {
+		// That the directory is gone is known to who tried to read it.
+		if err := notify.Add(dir); err != nil && dir == d.path && !errors.Is(err, fs.ErrNotExist) {
 			w.blind(err)
 		}
 	}
