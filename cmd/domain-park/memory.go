@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -42,12 +41,13 @@ type memory struct {
 }
 
 // newMemory finds out how much memory this process may have: what GOMEMLIMIT
-// says, else what its cgroup and the machine give. Root is the root directory.
-func newMemory(root fs.FS) memory {
+// says, else what its cgroup and the machine give. Root is the root directory,
+// machine the memory of the machine in bytes.
+func newMemory(root fs.FS, machine int64) memory {
 	if _, given := os.LookupEnv("GOMEMLIMIT"); given {
 		return memory{debug.SetMemoryLimit(-1), true}
 	}
-	return memory{min(cgroupLimit(root), machineMemory(root)) / 100 * ourShare, false}
+	return memory{min(cgroupLimit(root), machine) / 100 * ourShare, false}
 }
 
 // run adapts the limit until ctx ends.
@@ -112,19 +112,6 @@ func cgroupLimit(root fs.FS) int64 {
 		}
 	}
 	return lowest
-}
-
-// machineMemory is that of the machine, in bytes; math.MaxInt64 where it is not
-// told.
-func machineMemory(root fs.FS) int64 {
-	text, _ := fs.ReadFile(root, "proc/meminfo")
-	var kilobytes int64
-	if _, after, _ := strings.Cut(string(text), "MemTotal:"); after == "" {
-		return math.MaxInt64
-	} else if _, err := fmt.Sscan(after, &kilobytes); err != nil || kilobytes > math.MaxInt64>>10 {
-		return math.MaxInt64
-	}
-	return kilobytes << 10
 }
 
 // lowestLimit reads files at dir below mount and in every directory above it.

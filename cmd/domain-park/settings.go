@@ -62,7 +62,7 @@ func (s *source) load() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	srv := &server{plan: *p, source: s, counters: telemetry.New(), memory: newMemory(os.DirFS("/")), level: new(slog.LevelVar),
+	srv := &server{plan: *p, source: s, counters: telemetry.New(), memory: newMemory(os.DirFS("/"), machineMemory()), level: new(slog.LevelVar),
 		tasks: newTasks(), onReload: func() func(error) { return func(error) {} }}
 	if srv.guard, err = policy.New(srv.policyConfig(nil), time.Now()); err != nil {
 		return nil, err // plan has checked it
