@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // holderOf finds the process whose socket stands in the way of addr: the
@@ -106,8 +107,21 @@ func processOf(inode string) int {
 }
 
 // processName is what the process calls itself; the kernel keeps 15 bytes of
-// that, so the name of its program is taken when it begins the same.
-func processName(pid int) string {
+// that, so the name of its program is taken when it begins the same. Any user
+// of the machine may call a process anything, and a terminal may show this.
+func processName(pid int) string { return printable(callsItself(pid)) }
+
+// printable is name without what moves cursors and sets colours.
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, name)
+}
+
+func callsItself(pid int) string {
 	dir := "/proc/" + strconv.Itoa(pid)
 	comm, err := os.ReadFile(dir + "/comm")
 	if err != nil {

@@ -31,7 +31,7 @@ const (
 // zoneWatch tells when zone files are no longer those that were read.
 type zoneWatch struct {
 	log     *slog.Logger
-	changed chan struct{}  // of one element; then nothing more before follow
+	changed chan struct{}  // of one element
 	read    chan zonesRead // of one element: what was read last
 }
 
@@ -102,9 +102,19 @@ func (w *zoneWatch) run(ctx context.Context) {
 			look.Reset(lookEvery)
 			if current.zoneDirectory != nil && !told && current.changed() {
 				told = true
-				w.changed <- struct{}{} // empty since follow was called
+				w.tell()
 			}
 		}
+	}
+}
+
+// tell has the zones read anew. It does not wait: follow may have been called
+// for a reload by a signal, with what was told before still to be taken, and
+// whoever would take it may have ended.
+func (w *zoneWatch) tell() {
+	select {
+	case w.changed <- struct{}{}:
+	default:
 	}
 }
 
