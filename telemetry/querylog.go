@@ -121,13 +121,9 @@ func (l *QueryLog) Run(ctx context.Context) {
 	add := func(e *entry) {
 		_ = encoder.Encode(e.line()) // of texts, numbers and a buffer: it can't fail
 		waiting++
-	}
-	drain := func() {
-		for len(l.queue) > 0 {
-			e := <-l.queue
-			add(&e)
+		if lines.Len() >= fileBytes {
+			flush(time.Now())
 		}
-		flush(time.Now())
 	}
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
@@ -135,20 +131,28 @@ func (l *QueryLog) Run(ctx context.Context) {
 		select {
 		case e := <-l.queue:
 			add(&e)
-			if lines.Len() >= fileBytes {
-				flush(time.Now())
-			}
 		case now := <-tick.C:
 			l.file.follow(now)
 			flush(now)
 		case <-l.again:
-			drain()
+			l.drain(add)
+			flush(time.Now())
 			l.file.close()
 			l.file.follow(time.Now())
 		case <-ctx.Done():
-			drain()
+			l.drain(add)
+			flush(time.Now())
 			return
 		}
+	}
+}
+
+// drain takes what waits now, and nothing that comes meanwhile: in a flood there
+// would be no end to it.
+func (l *QueryLog) drain(add func(*entry)) {
+	for range len(l.queue) {
+		e := <-l.queue
+		add(&e)
 	}
 }
 

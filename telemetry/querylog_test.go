@@ -234,6 +234,28 @@ func TestQueryLogIsOpenedAnewWhenAskedTo(t *testing.T) {
 }
 
 // A log that takes the place of another counts on, so that no counter falls.
+// TestQueryLogDrainsInAFlood: as many queries come as are written. Lines without
+// end were kept in memory then, and the file was not opened anew.
+func TestQueryLogDrainsInAFlood(t *testing.T) {
+	l, err := OpenQueryLog(filepath.Join(t.TempDir(), "queries.log"), 1, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	l.Observe(named("\x01a\x00"))
+	l.Observe(named("\x01b\x00"))
+	drained := 0
+	l.drain(func(*entry) {
+		if drained++; drained > queueLines {
+			t.Fatal("there is no end to it")
+		}
+		l.Observe(named("\x01c\x00"))
+	})
+	if drained != 2 || len(l.queue) != 2 {
+		t.Errorf("%d drained, %d wait; want 2 and 2", drained, len(l.queue))
+	}
+}
+
 func TestQueryLogCountsOn(t *testing.T) {
 	dir := t.TempDir()
 	var logs []*QueryLog
