@@ -34,6 +34,9 @@ func Load(file string, flags Flags, checks ...Check) (*Settings, error) {
 	l.defaults()
 	l.conflicts()
 	good := len(l.problems) == 0
+	if l.blank {
+		checks = nil // they would find fault with defaults that nobody meant
+	}
 	for _, check := range checks {
 		l.problems = append(l.problems, check(l.settings, good)...)
 	}
@@ -52,6 +55,7 @@ type loader struct {
 	settings *Settings
 	problems []Problem
 	broken   bool // the file could not be read: nothing in it can be called missing
+	blank    bool // and nothing of it is known
 }
 
 func (l *loader) readFile() {
@@ -59,11 +63,12 @@ func (l *loader) readFile() {
 	if err != nil {
 		// The reason names the file: it stands for the position, too.
 		l.problems = append(l.problems, Problem{Reason: err.Error(), Hint: "expected a settings file (domain-park check --sample prints one)"})
-		l.broken = true
+		l.broken, l.blank = true, true
 		return
 	}
 	top := l.parse(text)
 	l.broken = len(l.problems) > 0
+	l.blank = l.broken && top == nil
 	if top != nil {
 		l.section(value{top, "", Position{File: l.file, Line: 1, Column: 1}, l})
 	}
