@@ -60,6 +60,9 @@ func (c *checkCommand) examine() (p *plan, found []finding, err error) {
 	})
 	if err == nil {
 		found = slices.Concat(p.oddities(), p.adminFindings(), p.rootFindings(), p.caaFindings(), found)
+		var more []finding
+		more, err = p.rightsFindings(c.Elsewhere)
+		found = append(found, more...)
 	}
 	slices.SortStableFunc(found, func(a, b finding) int { return cmp.Compare(b.severity, a.severity) })
 	return p, found, err

@@ -127,10 +127,10 @@ func unreadable(paths []string) (out []string) {
 }
 
 // readAgain is what a reload reads, zone files aside.
-func (srv *server) readAgain() []string {
-	paths := slices.Clone(srv.settings.Files())
-	if srv.settings.Zones != "" {
-		paths = append(paths, srv.settings.Zones)
+func (p *plan) readAgain() []string {
+	paths := slices.Clone(p.settings.Files())
+	if p.settings.Zones != "" {
+		paths = append(paths, p.settings.Zones)
 	}
 	slices.Sort(paths)
 	return slices.Compact(paths)

@@ -94,16 +94,31 @@ func TestUserThatCantBe(t *testing.T) {
 	if err := os.Mkdir(roots, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	closed := filepath.Join(dir, "closed")
+	if err := os.Mkdir(closed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(closed, "store"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(filepath.Join(closed, "store"), nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
 	const settings = "nameservers: [{name: ns1.park.example}]\nlisten: {udp: [\"127.0.0.1:0\"], tcp: [], dot: [], doh: [], doq: [], admin: []}\n"
 	for want, more := range map[string]string{
 		`key "user": found "no-such-user", expected a user of this machine`:             "user: no-such-user\n",
 		`key "group": found "no-such-group", expected a group of this machine`:          "user: nobody\ngroup: no-such-group\n",
 		`key "group": found a group without a user`:                                     "group: nogroup\n",
 		"belongs to user 0, and the server becomes nobody, who could not write to it; ": "user: nobody\nstore: {directory: " + roots + "}\n",
+		"nobody can't use it: permission denied":                                        "user: nobody\nstore: {directory: " + filepath.Join(closed, "store") + "}\n",
+		"queries.log: permission denied":                                                "user: nobody\ntelemetry: {queries: {file: " + filepath.Join(roots, "queries.log") + "}}\n",
 	} {
-		r := execute(t, "--config", write(t, dir, "settings.yaml", settings+more))
-		if r.status != 1 || !strings.Contains(r.stderr, want) {
-			t.Errorf("status %d, want %q:\n%s", r.status, want, r.stderr)
+		file := write(t, dir, "settings.yaml", settings+more)
+		for _, command := range []string{"serve", "check"} {
+			r := execute(t, command, "--config", file)
+			if r.status != 1 || !strings.Contains(r.stderr, want) {
+				t.Errorf("%s: status %d, want %q:\n%s", command, r.status, want, r.stderr)
+			}
 		}
 	}
 }

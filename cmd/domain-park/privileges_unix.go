@@ -40,6 +40,11 @@ func (srv *server) giveStore(id *identity) error {
 	if err != nil {
 		return fmt.Errorf("store.directory: %w", err)
 	}
+	return id.owns(dir, info)
+}
+
+// owns tells whose dir, the store, is when it is not id's.
+func (id *identity) owns(dir string, info fs.FileInfo) error {
 	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != id.uid {
 		return fmt.Errorf("store.directory %s belongs to user %d, and the server becomes %s, who could not write to it; run: chown -R %d:%d %s",
 			dir, owner.Uid, id.name, id.uid, id.gid, dir)
@@ -59,6 +64,20 @@ func (srv *server) become(id *identity, log *slog.Logger) error {
 	case id == nil || id.uid == 0:
 		return nil // announce warns
 	}
+	if err := id.assume(); err != nil {
+		return err
+	}
+	log.Info("no longer root", "user", id.name, "uid", id.uid, "gid", id.gid)
+	// What was read as root serves; a store that can't be used does not.
+	if locked := unreadable(srv.readAgain()); len(locked) > 0 {
+		log.Warn("these files were read as root and can't be read any more: a reload will fail, and a certificate that is replaced won't be seen; hint: let the user's group read them",
+			"user", id.name, "files", locked)
+	}
+	return srv.checkStore(id)
+}
+
+// assume makes the process id's.
+func (id *identity) assume() error {
 	// All threads do these; the order is the one in which each is still allowed.
 	// With the user goes every capability (capabilities(7)).
 	if err := syscall.Setgroups(id.groups); err != nil {
@@ -70,26 +89,21 @@ func (srv *server) become(id *identity, log *slog.Logger) error {
 	if os.Geteuid() != id.uid || os.Getegid() != id.gid || syscall.Setuid(0) == nil {
 		return fmt.Errorf("user %s: still root after all", id.name)
 	}
-	log.Info("no longer root", "user", id.name, "uid", id.uid, "gid", id.gid)
-	return srv.checkRights(id, log)
+	return nil
 }
 
-// checkRights tells what the user that the program has become lacks. A store
-// that can't be used ends the program; a file that a reload can't read does not,
-// because what was read as root serves.
-func (srv *server) checkRights(id *identity, log *slog.Logger) error {
-	if dir := srv.settings.Store.Directory; srv.needsStore() {
-		if err := unix.Access(dir, unix.R_OK|unix.W_OK|unix.X_OK); err != nil {
-			return fmt.Errorf("store.directory %s: %s can't use it: %w; hint: a directory above it may be closed to other users", dir, id.name, err)
-		}
-		files, _ := filepath.Glob(filepath.Join(dir, "*"))
-		if locked := unreadable(files); len(locked) > 0 {
-			return fmt.Errorf("store.directory: %s can't read %s; run: chown -R %d:%d %s", id.name, quoted(locked), id.uid, id.gid, dir)
-		}
+// checkStore tells why id, which the program has become, can't use the store.
+func (p *plan) checkStore(id *identity) error {
+	if !p.needsStore() {
+		return nil
 	}
-	if locked := unreadable(srv.readAgain()); len(locked) > 0 {
-		log.Warn("these files were read as root and can't be read any more: a reload will fail, and a certificate that is replaced won't be seen; hint: let the user's group read them",
-			"user", id.name, "files", locked)
+	dir := p.settings.Store.Directory
+	if err := unix.Access(dir, unix.R_OK|unix.W_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("store.directory %s: %s can't use it: %w; hint: a directory above it may be closed to other users", dir, id.name, err)
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*"))
+	if locked := unreadable(files); len(locked) > 0 {
+		return fmt.Errorf("store.directory: %s can't read %s; run: chown -R %d:%d %s", id.name, quoted(locked), id.uid, id.gid, dir)
 	}
 	return nil
 }
