@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -88,4 +89,18 @@ type Error struct {
 	Column int    // 1 for the first byte; 0 when not known
 	Field  string // which field of Config, when File is empty
 	Reason string // what was found and what is expected
+}
+
+// maxReasonBytes holds two names with every byte as \DDD, and what is said of
+// them.
+const maxReasonBytes = 4096
+
+// bounded is a reason that may quote a file without its middle, if it is long:
+// what is no zone file at all may be one token, and goes into a log.
+func bounded(reason string) string {
+	if len(reason) <= maxReasonBytes {
+		return reason
+	}
+	const end = 128
+	return strings.ToValidUTF8(reason[:maxReasonBytes-end], "") + " […] " + strings.ToValidUTF8(reason[len(reason)-end:], "")
 }

@@ -74,7 +74,7 @@ func readProfile(source Source, v values, ttl uint32) (*profile, []error) {
 }
 
 func (r *profileReader) fail(line, column int, format string, args ...any) {
-	r.errs = append(r.errs, &Error{File: r.source.Name, Line: line, Column: column, Reason: fmt.Sprintf(format, args...)})
+	r.errs = append(r.errs, &Error{File: r.source.Name, Line: line, Column: column, Reason: bounded(fmt.Sprintf(format, args...))})
 }
 
 // entry reads a directive or a record.

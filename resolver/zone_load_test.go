@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"domainpark/query"
 
@@ -312,5 +313,25 @@ func TestZoneThatIncludesItselfManyTimes(t *testing.T) {
 	const want = "$INCLUDE x.zone: more than 1000 files for one zone; does a file include itself?"
 	if err == nil || strings.Count(err.Error(), want) != 1 || strings.Contains(err.Error(), "read too often") {
 		t.Errorf("%.2000v", err)
+	}
+}
+
+// TestReasonsAreBounded: a file of one long token, in place of a zone or of the
+// profile, is not quoted whole.
+func TestReasonsAreBounded(t *testing.T) {
+	for _, token := range []string{strings.Repeat("x", 1<<20), strings.Repeat("ä", 1<<19)} {
+		name := []NameServer{{Name: "ns1.park.example"}}
+		for where, cfg := range map[string]Config{
+			"example.com.zone:1": {NameServers: name, Zones: []Zone{{"example.com.", Source{Name: "example.com.zone", Text: []byte(token + "\n")}}}},
+			"profile.zone:1":     {NameServers: name, Profile: Source{Name: "profile.zone", Text: []byte("@ A " + token + "\n")}},
+		} {
+			_, err := New(cfg, nil, nil)
+			if err == nil {
+				t.Fatalf("%s: no error", where)
+			}
+			if text := err.Error(); !strings.Contains(text, where) || !utf8.ValidString(text) || len(text) > 2*maxReasonBytes {
+				t.Errorf("%d bytes: %.200s", len(text), text)
+			}
+		}
 	}
 }

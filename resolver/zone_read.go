@@ -80,7 +80,7 @@ func rank(rrtype uint16) int {
 }
 
 func (r *zoneReader) fail(file, line, column int, format string, args ...any) {
-	r.errs = append(r.errs, &Error{File: r.files[file], Line: line, Column: column, Reason: fmt.Sprintf(format, args...)})
+	r.errs = append(r.errs, &Error{File: r.files[file], Line: line, Column: column, Reason: bounded(fmt.Sprintf(format, args...))})
 }
 
 // giveWayEvery is after how many records a reader lets other goroutines run. Who
