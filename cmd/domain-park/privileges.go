@@ -109,7 +109,7 @@ func privileged(port string) bool {
 // given up.
 func (srv *server) explainRights(err error, log *slog.Logger) {
 	if srv.sandbox != nil && strings.Contains(err.Error(), syscall.EACCES.Error()) {
-		log.Error("the sandbox allows no files but those that the settings named at the start, and those beside them; hint: restart for new ones")
+		log.Error("permission is denied by a file's mode, or by the sandbox, which allows no files but those that the settings named at the start, and those beside them; hint: let the server's user read it, or restart for new ones")
 	}
 }
 

@@ -172,7 +172,7 @@ func TestReloadOutsideTheSandboxSaysSo(t *testing.T) {
 	srv := startReloadable(t, "")
 	list := write(t, t.TempDir(), "list.txt", "example.com\n")
 	srv.hangup(t, fmt.Sprintf("parking: {only: [\"@%s\"]}", list))
-	srv.await("hint: restart for new ones")
+	srv.await("or restart for new ones")
 	srv.write(t, "list.txt", "example.com\n")
 	srv.hangup(t, `parking: {only: ["@list.txt"]}`)
 	srv.await("msg=reloaded")

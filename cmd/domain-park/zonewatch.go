@@ -139,8 +139,8 @@ func (w *zoneWatch) arm(notify *fsnotify.Watcher, d *zoneDirectory) {
 		return
 	}
 	for _, dir := range d.watched() {
-		// That the directory is gone is known to who tried to read it.
-		if err := notify.Add(dir); err != nil && dir == d.path && !errors.Is(err, fs.ErrNotExist) {
+		// That the directory is gone or closed is known to who tried to read it.
+		if err := notify.Add(dir); err != nil && dir == d.path && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
 			w.blind(err)
 		}
 	}
