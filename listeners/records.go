@@ -3,6 +3,7 @@ package listeners
 import (
 	"encoding/binary"
 	"os"
+	"sync/atomic"
 )
 
 // Sizes of a TLS record (RFC 8446 §5.1, §5.2).
@@ -18,11 +19,30 @@ const (
 // incomplete.
 type records struct {
 	*socket
-	box    inbox
-	left   int    // bytes of a record that is being handed over
-	wait   bool   // Read waits for a record; otherwise it says when there is none
-	hello  int    // bytes of the handshake that were handed over
-	ticket ticket // for what crypto/tls keeps when it has had something large
+	box   inbox
+	left  int  // bytes of a record that is being handed over
+	wait  bool // Read waits for a record; otherwise it says when there is none
+	hello int  // bytes of the handshake that were handed over
+	keeps bool // crypto/tls has had something large, and keeps the buffer
+	spent bool // the same, but too many connections do: this one is to end
+}
+
+// maxKept is how many connections may live on whose crypto/tls keeps a buffer of
+// up to 18 KiB: 18 MiB for all. They are not counted with messages, which go: a
+// few clients that write many queries at once would have the others' refused.
+const maxKept = 1024
+
+var keptRecords atomic.Int32
+
+// keep tells whether crypto/tls may keep a large buffer, which is so until release.
+func (r *records) keep() bool {
+	if !r.keeps {
+		r.keeps = keptRecords.Add(1) <= maxKept
+		if !r.keeps {
+			keptRecords.Add(-1)
+		}
+	}
+	return r.keeps
 }
 
 // Read implements net.Conn, for crypto/tls. It reads no more than one record.
@@ -44,8 +64,11 @@ func (r *records) Read(p []byte) (int, error) {
 	if r.wait {
 		r.hello += n
 	}
-	if max(r.hello, n+r.left) > busyBytes && !r.ticket.take() {
-		return 0, errBusy
+	if max(r.hello, n+r.left) > busyBytes && !r.keep() {
+		if r.wait {
+			return 0, errBusy
+		}
+		r.spent = true // when it has its answers
 	}
 	return n, nil
 }
@@ -84,5 +107,8 @@ func (r *records) record() int {
 // release gives back what is borrowed.
 func (r *records) release() {
 	r.box.release()
-	r.ticket.giveBack()
+	if r.keeps {
+		r.keeps = false
+		keptRecords.Add(-1)
+	}
 }

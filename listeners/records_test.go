@@ -108,9 +108,9 @@ func FuzzRecords(f *testing.F) {
 	})
 }
 
-func TestRecordsLargeHandshakesNeedATicket(t *testing.T) {
-	before := largeMessages.Load()
-	defer largeMessages.Store(before)
+func TestRecordsLargeHandshakesAreBoundedTogether(t *testing.T) {
+	before := keptRecords.Load()
+	defer keptRecords.Store(before)
 	hello := bytes.Join([][]byte{record(22, busyBytes/2), record(22, busyBytes/2)}, nil)
 	serve := func() (*records, error) {
 		r := &records{socket: newSocket(&pieces{stream: hello, size: 1000}, time.Second), wait: true}
@@ -118,16 +118,49 @@ func TestRecordsLargeHandshakesNeedATicket(t *testing.T) {
 		return r, err
 	}
 	r, err := serve()
-	if n := largeMessages.Load() - before; err != nil || n != 1 {
-		t.Errorf("a large hello: %v, %d tickets", err, n)
+	if n := keptRecords.Load() - before; err != nil || n != 1 {
+		t.Errorf("a large hello: %v, %d kept", err, n)
 	}
 	r.release()
-	if n := largeMessages.Load() - before; n != 0 {
-		t.Errorf("%d tickets are left", n)
+	if n := keptRecords.Load() - before; n != 0 {
+		t.Errorf("%d are kept", n)
 	}
-	largeMessages.Store(maxLarge)
+	keptRecords.Store(maxKept)
 	if _, err := serve(); err != errBusy {
-		t.Errorf("with no ticket left: %v, want %v", err, errBusy)
+		t.Errorf("with no place left: %v, want %v", err, errBusy)
+	}
+}
+
+// TestManyQueriesInARecordAreAnsweredWhateverOthersKeep: when too many
+// connections have large buffers, one more gets its answers and its end; and
+// none of them takes the place of a long message.
+func TestManyQueriesInARecordAreAnsweredWhateverOthersKeep(t *testing.T) {
+	large, kept := largeMessages.Load(), keptRecords.Load()
+	defer keptRecords.Store(kept)
+	cfg := listenOn("dot", "127.0.0.1:0")
+	cfg.Timeouts = Timeouts{Handshake: patience, Message: patience, Idle: patience, Write: patience}
+	s := start(t, cfg, mirror)
+	warm := func(c net.Conn) { // crypto/tls writes small records first
+		for range 200 {
+			write(t, c, framed(testMessage(1, 1000)))
+			expectAnswer(t, c, testMessage(1, 1000))
+		}
+	}
+	c := s.dialStream(t, "dot")
+	warm(c)
+	keptRecords.Store(maxKept)
+	var queries []byte
+	const many = 10
+	for i := range many {
+		queries = append(queries, framed(testMessage(uint16(i), 1000))...)
+	}
+	write(t, c, queries)
+	for i := range many {
+		expectAnswer(t, c, testMessage(uint16(i), 1000))
+	}
+	expectStreamEnd(t, c)
+	for largeMessages.Load() != large { // those that it had while they arrived
+		runtime.Gosched()
 	}
 }
 

@@ -115,6 +115,9 @@ func (c *stream) serve() error {
 		if ended != nil {
 			return ended // after the answers: a client may close its side first
 		}
+		if c.secure != nil && c.secure.spent && !c.begun() && !c.secure.ready() {
+			return errSpent
+		}
 	}
 }
 
@@ -273,7 +276,7 @@ func (c *stream) answerFrom(message []byte) error {
 	for message != nil && err == nil {
 		q.Message = message
 		more := c.account.Touch(c.received)
-		if !more {
+		if !more || c.secure != nil && c.secure.spent {
 			q.Idle = 0
 		}
 		if out, err = appendFrame(out, c.server.resolver, q); err != nil {
