@@ -70,6 +70,9 @@ func (l *dohListener) serve(ctx context.Context) error {
 	err := l.httpListener.serve(ctx)
 	l.h2.drain()
 	l.h2.wait()
+	if s := lingeringIn(l.socket); s != nil {
+		s.wait() // of all connections, those of HTTP/2 too
+	}
 	return err
 }
 

@@ -76,7 +76,6 @@ func (l *httpListener) serve(ctx context.Context) error {
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.cfg.now().Timeouts.Shutdown)
 	defer cancel()
 	if s := lingeringIn(l.socket); s != nil {
-		defer s.closing.Wait()
 		endBy, _ := drain.Deadline()
 		s.drain(endBy)
 	}

@@ -17,7 +17,10 @@ type lingeringSocket struct {
 	*net.TCPListener
 	endBy    time.Time // set before draining: no connection lingers longer
 	draining atomic.Bool
-	closing  sync.WaitGroup
+
+	closing sync.WaitGroup // connections that linger
+	mu      sync.Mutex
+	over    bool // none begins to linger any more
 }
 
 // Accept implements net.Listener.
@@ -37,6 +40,27 @@ func (s *lingeringSocket) drain(endBy time.Time) {
 	_ = s.SetDeadline(time.Now().Add(lastLook))
 }
 
+// wait returns when no connection lingers any more. What closes later is closed
+// at once.
+func (s *lingeringSocket) wait() {
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
+	s.closing.Wait()
+}
+
+// linger runs read, which reads a connection to its end, beside others. It
+// returns false when it is too late for that.
+func (s *lingeringSocket) linger(read func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return false
+	}
+	s.closing.Go(read)
+	return true
+}
+
 type lingeringConn struct {
 	*net.TCPConn
 	socket *lingeringSocket
@@ -51,19 +75,21 @@ func (c *lingeringConn) Close() error {
 	if c.ended.Swap(true) {
 		return net.ErrClosed
 	}
-	if c.CloseWrite() != nil {
+	if c.CloseWrite() != nil || !c.socket.linger(c.readToEnd) {
 		return c.TCPConn.Close()
 	}
-	c.socket.closing.Go(func() {
-		by := time.Now().Add(lingering)
-		if by.After(c.socket.endBy) {
-			by = c.socket.endBy
-		}
-		_ = c.SetReadDeadline(by)
-		_, _ = io.Copy(io.Discard, c.TCPConn)
-		_ = c.TCPConn.Close()
-	})
 	return nil
+}
+
+// readToEnd reads until the client ends its side, and closes ours.
+func (c *lingeringConn) readToEnd() {
+	by := time.Now().Add(lingering)
+	if by.After(c.socket.endBy) {
+		by = c.socket.endBy
+	}
+	_ = c.SetReadDeadline(by)
+	_, _ = io.Copy(io.Discard, c.TCPConn)
+	_ = c.TCPConn.Close()
 }
 
 // lingeringIn finds the lingering socket that an HTTP server has below others;
