@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -178,17 +180,26 @@ func (d *daemon) expectLog(text string) {
 	}
 }
 
-// freePort is a port that nobody has at present.
+// freePort is a port that nobody has at present, over TCP or UDP, on any IPv4
+// address. It is none of those that the kernel gives to outgoing connections
+// (ip(7), ip_local_port_range): another test's could get it meanwhile.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", loopbackAny)
-	if err != nil {
-		t.Fatal(err)
+	const first, last = 10_000, 32_767
+	var err error
+	for range 100 {
+		port := strconv.Itoa(first + rand.IntN(last-first))
+		var l net.Listener
+		if l, err = net.Listen("tcp4", ":"+port); err != nil {
+			continue
+		}
+		l.Close()
+		var p net.PacketConn
+		if p, err = net.ListenPacket("udp4", ":"+port); err == nil {
+			p.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal(err)
+	return ""
 }
