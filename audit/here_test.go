@@ -2,7 +2,9 @@ package audit
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"time"
@@ -58,19 +60,24 @@ func startPark(cfg listeners.Config) (addr map[string]netip.AddrPort, stop func(
 	return addr, func() { cancel(); <-done }, nil
 }
 
-// freePort is a port that is free over UDP and TCP at 127.0.0.1, and most
-// likely at the other addresses of loopback.
-func freePort() (uint16, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+// freePort is a port that is free over UDP and TCP at every IPv4 address, and
+// none of those that the kernel gives to outgoing connections (ip(7),
+// ip_local_port_range).
+func freePort() (port uint16, err error) {
+	const first, last = 10_000, 32_767
+	for range 100 {
+		port = uint16(first + rand.IntN(last-first))
+		addr := fmt.Sprintf(":%d", port)
+		var l net.Listener
+		if l, err = net.Listen("tcp4", addr); err != nil {
+			continue
+		}
+		l.Close()
+		var c net.PacketConn
+		if c, err = net.ListenPacket("udp4", addr); err == nil {
+			c.Close()
+			return port, nil
+		}
 	}
-	defer l.Close()
-	port := l.Addr().(*net.TCPAddr).Port
-	c, err := net.ListenPacket("udp4", l.Addr().String())
-	if err != nil {
-		return freePort()
-	}
-	c.Close()
-	return uint16(port), nil
+	return 0, err
 }

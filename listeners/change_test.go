@@ -143,15 +143,13 @@ func TestChangeToAnOverlappingAddressSaysWhatToDo(t *testing.T) {
 	}
 }
 
-// freePort is a TCP port that nobody has at this moment.
+// freePort is a port that nobody has at this moment, and that no outgoing
+// connection gets.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "0.0.0.0:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	udp := takenUDP(t)
+	defer udp.Close()
+	return udp.LocalAddr().(*net.UDPAddr).Port
 }
 
 // An address comes back as soon as what was open on it has drained.
