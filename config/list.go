@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -35,10 +34,8 @@ func (v value) noList(expected string, ofObjects bool) {
 		v.wrong(expected, "")
 	case v.null():
 		v.wrong(expected, "[] is an empty list")
-	case strings.ContainsAny(v.node.Value, ":@#,*&!%`'\"[]{}"):
-		v.wrong(expected, "write ["+v.found()+"]")
 	default:
-		v.wrong(expected, "write ["+v.node.Value+"]")
+		v.wrong(expected, "write ["+v.asItem()+"]")
 	}
 }
 
@@ -86,7 +83,7 @@ func readObject(v value, expected string, members []member) bool {
 	if v.node.Kind != yaml.MappingNode {
 		hint := ""
 		if v.node.Kind == yaml.ScalarNode && !v.null() {
-			hint = fmt.Sprintf("write {%s: %s}", members[0].name, v.node.Value)
+			hint = fmt.Sprintf("write {%s: %s}", members[0].name, v.asItem())
 		}
 		v.wrong(expected, hint)
 		return false

@@ -41,7 +41,7 @@ func (p Problem) Error() string {
 		fmt.Fprintf(&b, "%s: ", p.Position)
 	}
 	if p.Key != "" && !strings.HasPrefix(p.File, "-") {
-		fmt.Fprintf(&b, "key %q: ", p.Key)
+		fmt.Fprintf(&b, "key %s: ", quote(p.Key))
 	}
 	b.WriteString(p.Reason)
 	if p.Hint != "" {

@@ -70,6 +70,15 @@ func quote(text string) string {
 	return strconv.Quote(text)
 }
 
+// asItem is the single value v as a hint writes it into a list or an object:
+// bare when that means the same, else quoted.
+func (v value) asItem() string {
+	if len(v.node.Value) <= maxQuoted && needsNoQuotes(v.node.Value) {
+		return v.node.Value
+	}
+	return v.found()
+}
+
 // scalar is the text of v; what is no single value is reported.
 func (v value) scalar(expected string) (string, bool) {
 	switch {
