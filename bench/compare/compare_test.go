@@ -64,6 +64,7 @@ func some() results {
 	}
 	r.add("udp", "nsd", &measurement{load.Result{Answers: 10, Lost: 2, Wrong: 1, Elapsed: time.Second, Problem: "timeout"}, 12 * time.Microsecond, 0, 5e6})
 	r.add("new-doq", "coredns", &measurement{load.Result{Answers: 10, Elapsed: time.Second}, 300 * time.Microsecond, 0, 5e6})
+	r.add(startLoad, ours, &measurement{Result: load.Result{Answers: 1, Latency: load.Latency{Half: 45678 * time.Microsecond}}, cpu: 30 * time.Millisecond, rss: 29.9e6})
 	return r
 }
 

@@ -155,6 +155,11 @@ func (o *options) measureServer(ctx context.Context, g *ground, s *server, all r
 		return err
 	}
 	defer p.stop()
+	m, err := p.rest()
+	if err != nil {
+		return err
+	}
+	all.add(startLoad, s.name, m)
 	for _, l := range loads {
 		if !s.speaks(l.transport) || o.loads != nil && !slices.Contains(o.loads, l.name) {
 			continue

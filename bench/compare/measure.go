@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -50,6 +51,19 @@ type measurement struct {
 	rss          int64         // of the server after it, in bytes
 }
 
+// startLoad is the name under which results have how a server starts.
+const startLoad = "start"
+
+// rest is what a server takes that has answered once and no more: its Latency
+// is the time from the start of the process to that answer.
+func (p *process) rest() (*measurement, error) {
+	u, err := p.usage()
+	if err != nil {
+		return nil, err
+	}
+	return &measurement{Result: load.Result{Answers: 1, Latency: load.Latency{Half: p.startedIn}}, cpu: u.cpu, rss: u.rss}, nil
+}
+
 // rate is answers a second.
 func (m *measurement) rate() float64 { return float64(m.Answers) / m.Elapsed.Seconds() }
 
@@ -66,6 +80,12 @@ func (p *process) measure(ctx context.Context, g *ground, l loadKind, during tim
 		return nil, err
 	}
 	c.Duration = during
+	if l.half {
+		if p.peak == 0 {
+			return nil, errors.New("expected the load udp before it")
+		}
+		c.Rate = int(p.peak / 2)
+	}
 	before, err := p.usage()
 	if err != nil {
 		return nil, err
@@ -80,7 +100,11 @@ func (p *process) measure(ctx context.Context, g *ground, l loadKind, during tim
 	if err != nil {
 		return nil, err
 	}
-	return &measurement{r, (after.cpu - before.cpu) / time.Duration(r.Answers), instructions / float64(r.Answers), after.rss}, nil
+	m := &measurement{r, (after.cpu - before.cpu) / time.Duration(r.Answers), instructions / float64(r.Answers), after.rss}
+	if l.transport == "udp" && !l.half {
+		p.peak = m.rate()
+	}
+	return m, nil
 }
 
 // runGenerator runs this program again, on its own CPU.

@@ -67,6 +67,7 @@ func write(dir string, m machine, o *options, servers []*server, r results) erro
 		}
 		section(&b, l, rows)
 	}
+	startSection(&b, r.rows(startLoad))
 	return os.WriteFile(filepath.Join(dir, "benchmarks.md"), []byte(b.String()), 0o644)
 }
 
@@ -103,11 +104,7 @@ func section(b *strings.Builder, l loadKind, rows []row) {
 	}
 	b.WriteString("--:|--:|--:|--:|--:|--:|\n")
 	for _, w := range rows {
-		name := w.server
-		if name == ours {
-			name = "**" + name + "**"
-		}
-		fmt.Fprintf(b, "| %s | %s | %.2f |", name, significant(w.cpu), w.cpu/rows[0].cpu)
+		fmt.Fprintf(b, "| %s | %s | %.2f |", shown(w.server), significant(w.cpu), w.cpu/rows[0].cpu)
 		if counts {
 			fmt.Fprintf(b, " %.0f |", w.instructions)
 		}
@@ -115,8 +112,27 @@ func section(b *strings.Builder, l loadKind, rows []row) {
 	}
 }
 
+// startSection is the table of what servers need before the first load.
+func startSection(b *strings.Builder, rows []row) {
+	if len(rows) == 0 {
+		return
+	}
+	b.WriteString("\n## Start, and rest after one answer\n\n| server | first answer after | CPU | MB |\n|---|--:|--:|--:|\n")
+	for _, w := range rows {
+		fmt.Fprintf(b, "| %s | %s | %.0f ms | %.1f |\n", shown(w.server), w.half.Round(time.Millisecond), w.cpu/1000, w.rss)
+	}
+}
+
 // ours is the server that the plots and tables point out.
 const ours = "domain-park"
+
+// shown is a server's name in a table.
+func shown(server string) string {
+	if server == ours {
+		return "**" + server + "**"
+	}
+	return server
+}
 
 // significant writes three digits of a number.
 func significant(f float64) string {

@@ -1,7 +1,8 @@
 // Package load asks one name server over one transport, as fast as that server
 // answers, and counts: how many answers came, how many were missed or wrong,
 // and how long they took. The load is closed-loop: a number of queries is
-// always on its way, and the next one leaves when an answer arrives.
+// always on its way, and the next one leaves when an answer arrives. Over UDP
+// it may be open-loop instead: so many queries leave in a second.
 //
 //	Run → one goroutine or more for each connection → Result
 //
@@ -29,6 +30,7 @@ type Config struct {
 	Window      int           // queries on their way on each connection
 	Duration    time.Duration // how long new queries are sent
 	Resume      bool          // new connections resume the session of an earlier one
+	Rate        int           // queries a second over all sockets, for UDP alone; 0: closed-loop
 }
 
 // MaxDuration ends every run.
@@ -78,15 +80,23 @@ func Run(ctx context.Context, c Config) (Result, error) {
 		return Result{}, fmt.Errorf("server %s: expected a loopback address", c.Server)
 	case len(c.Queries) == 0 || c.Connections < 1 || c.Window < 1 || c.Duration <= 0 || c.Duration > MaxDuration:
 		return Result{}, errors.New("expected queries, and connections, window and duration above zero, a minute at most")
+	case c.Rate < 0 || c.Rate > 0 && c.Transport != "udp":
+		return Result{}, fmt.Errorf("rate %d: expected none, or one above zero over UDP", c.Rate)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Duration)
 	defer cancel()
 	tallies := make([]tally, c.Connections)
 	errs := make([]error, c.Connections)
 	begin := time.Now()
-	var all sync.WaitGroup
 	for i := range tallies {
 		tallies[i].next = i * len(c.Queries) / c.Connections
+	}
+	if c.Rate > 0 {
+		askPaced(ctx, &c, tallies, errs)
+		return sum(tallies, errs, c.Duration)
+	}
+	var all sync.WaitGroup
+	for i := range tallies {
 		all.Go(func() { errs[i] = ask(ctx, &c, &tallies[i]) })
 	}
 	all.Wait()

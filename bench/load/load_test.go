@@ -99,6 +99,20 @@ func TestResumedConnections(t *testing.T) {
 	}
 }
 
+func TestOpenLoopKeepsItsRate(t *testing.T) {
+	at := serve(t)
+	c := Config{Transport: "udp", Server: at["udp"], Queries: [][]byte{question(1)}, Connections: 3, Window: 1, Duration: 200 * time.Millisecond, Rate: 5000}
+	r, err := Run(t.Context(), c)
+	// A machine that has no time sends late, never more.
+	if err != nil || r.Answers == 0 || r.Answers > 1000 || r.Lost > 0 || r.Wrong > 0 || r.Latency.Half == 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	c.Transport = "tcp"
+	if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "rate 5000") {
+		t.Error(err)
+	}
+}
+
 func TestNobodyElseIsAsked(t *testing.T) {
 	c := Config{Transport: "udp", Server: netip.MustParseAddrPort("192.0.2.1:53"), Queries: [][]byte{question(1)}, Connections: 1, Window: 1, Duration: time.Second}
 	if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "expected a loopback address") {
