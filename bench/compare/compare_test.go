@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write the golden file")
 // TestSettingsOfEveryServer fills the templates in; ours must be settings that
 // the program takes.
 func TestSettingsOfEveryServer(t *testing.T) {
-	g, err := prepare(t.TempDir())
+	g, err := prepare(t.TempDir(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func some() results {
 func TestReport(t *testing.T) {
 	dir := t.TempDir()
 	o := &options{rounds: 3, during: 3 * time.Second}
-	m := machine{"2026-11-23", "a CPU, 2 CPUs", "6.1", "Debian", "go1.26", "0123456789ab"}
+	m := machine{"2026-11-23", "a CPU, 2 CPUs", "6.1", "Debian", "go1.26", "0123456789ab", "The server had one CPU, the generator another one"}
 	if err := write(dir, m, o, servers()[:4], some()); err != nil {
 		t.Fatal(err)
 	}

@@ -37,13 +37,14 @@ type ground struct {
 	Certificate string // PEM files
 	Key         string
 	Domains     []string
+	CPUs        int // of the server
 	queries     [][]byte
 	templates   *template.Template
 }
 
-// prepare makes the ground below dir.
-func prepare(dir string) (*ground, error) {
-	g := &ground{dir: dir, echo: "echo of this comparison, which needs cc", Zone: filepath.Join(dir, "parked.zone"), Certificate: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+// prepare makes the ground below dir, for servers with so many CPUs.
+func prepare(dir string, cpus int) (*ground, error) {
+	g := &ground{dir: dir, CPUs: cpus, echo: "echo of this comparison, which needs cc", Zone: filepath.Join(dir, "parked.zone"), Certificate: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
 	// Servers that drop their privileges read below it.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err

@@ -14,10 +14,11 @@ import (
 )
 
 // machine is where and when the comparison ran.
-type machine struct{ date, cpu, kernel, system, golang, commit string }
+type machine struct{ date, cpu, kernel, system, golang, commit, cpus string }
 
-func describeMachine() machine {
+func describeMachine(g *ground) machine {
 	m := machine{date: time.Now().UTC().Format(time.DateOnly), golang: runtime.Version(), cpu: "unknown", kernel: "unknown", system: "unknown", commit: "unknown"}
+	m.cpus = g.describeCPUs()
 	m.cpu = fmt.Sprintf("%s, %d CPUs", fieldOf("/proc/cpuinfo", "model name"), runtime.NumCPU())
 	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m.kernel = strings.TrimSpace(string(text))

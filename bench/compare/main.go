@@ -9,9 +9,9 @@
 //	sudo apt-get install bind9 dnsdist gcc gdnsd knot nsd pdns-server pdns-backend-bind unbound
 //	go run ./bench/compare
 //
-// The server has CPU 0, the generator (bench/load) CPU 1. Each server answers
-// once in a round, and the table has the medians of the rounds. Machines drift:
-// compare within one run, and the CPU time of an answer before answers a
+// The server has CPU 0, or with -cpus the first ones, the generator (bench/load)
+// the others. Each server answers once in a round, and the table has the
+// medians of the rounds. Machines drift: compare within one run, and the CPU time of an answer before answers a
 // second, which the generator limits for servers that are faster than it.
 // Settings of every server are in the folder servers beside this file.
 package main
@@ -24,6 +24,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -39,6 +40,7 @@ func main() {
 	flag.StringVar(&o.program, "program", "", "this server's program; default: built from the source")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each server runs")
 	flag.DurationVar(&o.during, "during", 3*time.Second, "how long each measurement takes, at most 20s")
+	flag.IntVar(&o.cpus, "cpus", 1, "how many CPUs a server has")
 	only := flag.String("servers", "", "servers to run, divided by commas; default: all that are installed")
 	loads := flag.String("loads", "", "loads to measure, divided by commas; default: all of "+strings.Join(loadNames(), ","))
 	flag.Func("bin", "NAME=PATH: another program of a server, such as knot=/opt/knot/sbin/knotd", func(s string) error {
@@ -69,7 +71,7 @@ func words(list string) []string {
 
 type options struct {
 	out, program   string
-	rounds         int
+	rounds, cpus   int
 	during         time.Duration
 	servers, loads []string // nil: all
 	programs       [][2]string
@@ -78,6 +80,9 @@ type options struct {
 func (o *options) run(ctx context.Context) error {
 	if o.rounds < 1 || o.during <= 0 || o.during > 20*time.Second {
 		return fmt.Errorf("-rounds and -during: expected at least one, and 20s at most")
+	}
+	if o.cpus < 1 || o.cpus > runtime.NumCPU() {
+		return fmt.Errorf("-cpus %d: expected 1 to %d, as many as there are", o.cpus, runtime.NumCPU())
 	}
 	for _, name := range o.loads {
 		if !slices.Contains(loadNames(), name) {
@@ -96,7 +101,7 @@ func (o *options) run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w\n%s", build, err, text)
 		}
 	}
-	ground, err := prepare(dir)
+	ground, err := prepare(dir, o.cpus)
 	if err != nil {
 		return err
 	}
@@ -105,7 +110,7 @@ func (o *options) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return write(o.out, describeMachine(), o, servers, results)
+	return write(o.out, describeMachine(ground), o, servers, results)
 }
 
 // installed lists the servers that there are programs for, with their versions.

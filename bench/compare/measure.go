@@ -107,7 +107,7 @@ func (p *process) measure(ctx context.Context, g *ground, l loadKind, during tim
 	return m, nil
 }
 
-// runGenerator runs this program again, on its own CPU.
+// runGenerator runs this program again, on CPUs of its own where there are some.
 func runGenerator(ctx context.Context, g *ground, c load.Config) (r load.Result, err error) {
 	text, err := json.Marshal(c)
 	if err != nil {
@@ -126,8 +126,9 @@ func runGenerator(ctx context.Context, g *ground, c load.Config) (r load.Result,
 	if err != nil {
 		return r, err
 	}
-	cmd := exec.CommandContext(ctx, "taskset", "-c", generatorCPU, self)
-	cmd.Env = append(os.Environ(), asGenerator+"="+file.Name(), "GOMAXPROCS=1", "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING=1")
+	cpus, many := g.generatorCPUs()
+	cmd := exec.CommandContext(ctx, "taskset", "-c", cpus, self)
+	cmd.Env = append(os.Environ(), asGenerator+"="+file.Name(), fmt.Sprintf("GOMAXPROCS=%d", many), "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING=1")
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem
 	if err := cmd.Run(); err != nil {

@@ -18,12 +18,6 @@ import (
 	"github.com/miekg/dns"
 )
 
-// serverCPU and generatorCPU are kept apart.
-const (
-	serverCPU    = "0"
-	generatorCPU = "1"
-)
-
 // process is a server that runs, a process group of its own.
 type process struct {
 	server *server
@@ -61,14 +55,14 @@ func (g *ground) start(ctx context.Context, s *server) (*process, error) {
 	if err := g.configure(s, set); err != nil {
 		return nil, err
 	}
-	args := []string{"-c", serverCPU, s.program}
+	args := []string{"-c", g.serverCPUs(), s.program}
 	for _, word := range strings.Fields(s.args) {
-		args = append(args, strings.NewReplacer("{dir}", dir, "{port}", set.Port).Replace(word))
+		args = append(args, strings.NewReplacer("{dir}", dir, "{port}", set.Port, "{cpus}", strconv.Itoa(g.CPUs)).Replace(word))
 	}
 	p := &process{server: s, cmd: exec.Command("taskset", args...), done: make(chan struct{}),
 		port: map[string]string{"udp": set.Port, "tcp": set.Port, "dot": set.DoT, "doq": set.DoT, "doh": set.DoH, "doh3": set.DoH}}
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
-	p.cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	p.cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", g.CPUs))
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	begin := time.Now()
 	if err := p.cmd.Start(); err != nil {

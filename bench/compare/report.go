@@ -75,13 +75,13 @@ func head(b *strings.Builder, m machine, o *options, servers []*server) {
 	fmt.Fprintf(b, `# Benchmarks
 
 Made by %s on %s; what is measured, and how to do it again: [bench/compare](../bench/compare/main.go).
-%s, Linux %s, %s, %s, source %s. The server had one CPU, the generator another one;
+%s, Linux %s, %s, %s, source %s. %s;
 medians of %d rounds of %s. Compare within a table, and the CPU time of an answer first: answers a second are
 the generator's limit wherever a server is faster than it, and both share the machine with whatever else runs there.
 
 | server | version | settings |
 |---|---|---|
-`, "`go run ./bench/compare`", m.date, m.cpu, m.kernel, m.system, m.golang, m.commit, o.rounds, o.during)
+`, "`go run ./bench/compare`", m.date, m.cpu, m.kernel, m.system, m.golang, m.commit, m.cpus, o.rounds, o.during)
 	for _, s := range servers {
 		var links []string
 		for _, f := range s.files {

@@ -19,7 +19,7 @@ type server struct {
 	versionArgs string
 	transports  string         // of bench/load, those of new connections aside
 	files       []string       // templates in servers/, written into the server's directory
-	args        string         // {dir} is that directory, {port} the port of UDP and TCP
+	args        string         // {dir} is that directory, {port} the port of UDP and TCP, {cpus} how many CPUs it has
 	most        map[string]int // queries at once on a connection, by transport, where it has a limit of its own
 }
 
@@ -33,7 +33,7 @@ func servers() []*server {
 			// A connection with more new streams at once gets no answer any more (3.5).
 			most: map[string]int{"doq": 10}},
 		{name: "pdns", program: "pdns_server", versionArgs: "--version", transports: "udp tcp", files: []string{"pdns.conf", "pdns-zones.conf"}, args: "--config-dir={dir}"},
-		{name: "bind", program: "named", versionArgs: "-v", transports: "udp tcp dot doh", files: []string{"named.conf"}, args: "-f -n 1 -c {dir}/named.conf"},
+		{name: "bind", program: "named", versionArgs: "-v", transports: "udp tcp dot doh", files: []string{"named.conf"}, args: "-f -n {cpus} -c {dir}/named.conf"},
 		{name: "dnsdist", program: "dnsdist", versionArgs: "--version", transports: "udp tcp dot doh", files: []string{"dnsdist.conf"}, args: "--supervised --disable-syslog -C {dir}/dnsdist.conf"},
 		{name: "unbound", program: "unbound", versionArgs: "-V", transports: "udp tcp dot doh", files: []string{"unbound.conf"}, args: "-d -c {dir}/unbound.conf"},
 		{name: "coredns", program: "coredns", versionArgs: "-version", transports: "udp tcp dot doh doh3 doq", files: []string{"Corefile"}, args: "-conf {dir}/Corefile"},
