@@ -14,6 +14,7 @@ import (
 type accountedSocket struct {
 	net.Listener
 	accounts Connections
+	faults   *faults
 }
 
 // Accept implements net.Listener. It closes what there is no room for.
@@ -23,12 +24,22 @@ func (s accountedSocket) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		account := s.accounts.Open(time.Now(), remote(raw).Addr(), func() { _ = raw.Close() })
-		if account != nil {
-			return &accountedConn{Conn: raw, account: account, accounts: s.accounts}, nil
+		if account := s.open(raw); account != nil {
+			return &accountedConn{Conn: raw, account: account, accounts: s.accounts, faults: s.faults}, nil
 		}
 		_ = raw.Close()
 	}
+}
+
+// open is the account of raw, nil when it is to be closed.
+func (s accountedSocket) open(raw net.Conn) (account Connection) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.faults.note(cause, "http", remote(raw))
+			account = nil
+		}
+	}()
+	return s.accounts.Open(time.Now(), remote(raw).Addr(), func() { _ = raw.Close() })
 }
 
 // accountedConn is a connection with an account.
@@ -36,6 +47,7 @@ type accountedConn struct {
 	net.Conn
 	account  Connection
 	accounts Connections
+	faults   *faults
 
 	mu   sync.Mutex
 	idle *time.Timer // closes it; nil as long as it was never in a hurry
@@ -43,8 +55,19 @@ type accountedConn struct {
 
 // Close implements net.Conn.
 func (c *accountedConn) Close() error {
-	c.account.Close()
+	c.settle()
 	return c.Conn.Close()
+}
+
+// settle ends the account. A panic goes no further: net/http closes connections
+// where nothing recovers.
+func (c *accountedConn) settle() {
+	defer func() {
+		if cause := recover(); cause != nil {
+			c.faults.note(cause, "http", remote(c.Conn))
+		}
+	}()
+	c.account.Close()
 }
 
 // CloseWrite ends our side alone. net/http does so after an answer that it

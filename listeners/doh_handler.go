@@ -37,6 +37,7 @@ var (
 
 // ServeHTTP implements http.Handler.
 func (h *dohHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer h.cfg.faults.aborts(h.transport.String(), r)
 	touch(w, r)
 	h.serve(w, r)
 }

@@ -135,6 +135,17 @@ func (s *tlsSocket) Close() error {
 // so that it backs off when the caller does.
 func (s *tlsSocket) accept() {
 	defer close(s.last)
+	if err := s.acceptAll(); err != nil {
+		select {
+		case s.failed <- err:
+		case <-s.ctx.Done():
+		}
+	}
+}
+
+// acceptAll accepts until the server drains or the socket is closed.
+func (s *tlsSocket) acceptAll() (err error) {
+	defer s.cfg.faults.stops(&err, "doh")
 	for {
 		c, err := s.Listener.Accept()
 		if err == nil {
@@ -142,17 +153,23 @@ func (s *tlsSocket) accept() {
 			continue
 		}
 		if isTimeout(err) {
-			return // the server drains
+			return nil // the server drains
 		}
 		select {
 		case s.failed <- err:
 		case <-s.ctx.Done():
-			return
+			return nil
 		}
 	}
 }
 
 func (s *tlsSocket) handshake(raw net.Conn) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.cfg.faults.note(cause, "doh", remote(raw))
+			_ = raw.Close()
+		}
+	}()
 	_ = raw.SetDeadline(time.Now().Add(s.cfg.now().Timeouts.Handshake))
 	c := tls.Server(raw, s.config)
 	if err := c.HandshakeContext(s.ctx); err != nil {

@@ -29,11 +29,13 @@ func bindDoQ(hostport string, cfg *Config, r Resolver) ([]listener, error) {
 		return nil, errNoTLS
 	}
 	doq := quicProtocol{
+		transport:      query.DoQ,
 		alpn:           "doq", // RFC 9250 §4.1.1
 		early:          true,
 		unidirectional: 1, // so that a client that opens one is told what is wrong
 		goodbye:        doqNoError,
 		busy:           doqExcessiveLoad,
+		internal:       doqInternalError,
 		conn: func(c *quic.Conn) (quicConn, error) {
 			return &doqConn{conn: c, resolver: r, log: cfg.Log}, nil
 		},
@@ -73,6 +75,7 @@ const glance = time.Millisecond
 // it for growing its stack (16 µs instead of 10 for an answer).
 func (c *doqConn) stream(s *quic.Stream, now time.Time) (rest func()) {
 	x := borrowExchange()
+	defer x.lost()
 	_ = s.SetReadDeadline(now.Add(glance))
 	n, err := s.Read(x.inbox.space())
 	x.inbox.took(n)
@@ -96,6 +99,7 @@ func (c *doqConn) stream(s *quic.Stream, now time.Time) (rest func()) {
 // function of its own so that stream's variables stay off the heap.
 func (c *doqConn) slowly(s *quic.Stream, x *exchange, err error) func() {
 	return func() {
+		defer x.lost()
 		err := c.answer(s, x, err, time.Time{})
 		if err == nil {
 			err = send(s, x)

@@ -48,5 +48,15 @@ func (x *exchange) release() {
 	}
 }
 
+// lost is for the deferred call of who has x: after a panic x gives back its
+// rights, and is not used again. The panic goes on.
+func (x *exchange) lost() {
+	if cause := recover(); cause != nil {
+		x.inbox.ticket.giveBack()
+		x.large.giveBack()
+		panic(cause)
+	}
+}
+
 // mayHold tells whether x may hold a message of size bytes.
 func (x *exchange) mayHold(size int) bool { return size <= keptBytes || x.large.take() }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -104,18 +103,10 @@ func newH2Conn(s *h2Server, raw, conn net.Conn, account Connection) *h2Conn {
 	}
 }
 
-// run serves the connection to its end. A panic that is not the resolver's is a
-// mistake of this loop: it costs the connection.
+// run serves the connection to its end.
 func (c *h2Conn) run() {
 	defer c.server.finish(c)
-	defer func() {
-		if cause := recover(); cause != nil {
-			if left, ok := c.server.panics.allow(time.Now(), complainEvery); ok {
-				c.server.log.Error("panic in an HTTP/2 connection; please report it", "panic", cause,
-					"client", c.client.String(), "more", left, "stack", string(debug.Stack()))
-			}
-		}
-	}()
+	defer c.faulted()
 	err := c.serve()
 	code, violation := err.(h2Code)
 	if violation {
@@ -123,6 +114,16 @@ func (c *h2Conn) run() {
 	}
 	if violation || err == errSpent || err == errDrained || err == errIdle {
 		c.linger()
+	}
+}
+
+// faulted is for a deferred call. It ends the connection after a panic, which is
+// no reason to write anything more to it.
+func (c *h2Conn) faulted() {
+	if cause := recover(); cause != nil {
+		c.server.cfg.faults.note(cause, c.server.handler.transport.String(), c.client)
+		c.stuck = true
+		_ = c.raw.Close()
 	}
 }
 

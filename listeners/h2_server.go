@@ -29,7 +29,6 @@ type h2Server struct {
 	cfg      *Config
 	streams  int // of one connection at once
 	log      *slog.Logger
-	panics   throttle
 	fields   h2Fields
 	serial   atomic.Uint32 // numbers connections, for Query.Worker
 
@@ -83,13 +82,18 @@ func (s *h2Server) start(raw, conn net.Conn, account Connection) {
 	s.running.Go(c.run)
 }
 
-// finish closes a connection and forgets it.
+// finish closes a connection and forgets it, whatever closing comes to.
 func (s *h2Server) finish(c *h2Conn) {
+	defer s.forget(c)
+	defer c.faulted()
+	defer c.account.Close()
 	c.close()
-	c.account.Close()
+}
+
+func (s *h2Server) forget(c *h2Conn) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	delete(s.open, c)
-	s.mu.Unlock()
 }
 
 // drain tells every connection that the end is near. It may be called twice.

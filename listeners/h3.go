@@ -33,10 +33,12 @@ const h3Unidirectional = 8
 func newH3(socket *net.UDPConn, cfg *Config, handler *dohHandler) h3Listener {
 	server := &http3.Server{Handler: handler, MaxHeaderBytes: maxHeaderBytes}
 	return h3Listener{newQUIC(socket, cfg, quicProtocol{
+		transport:      query.DoH3,
 		alpn:           http3.NextProtoH3,
 		unidirectional: h3Unidirectional,
 		goodbye:        quic.ApplicationErrorCode(http3.ErrCodeNoError),
 		busy:           quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad),
+		internal:       quic.ApplicationErrorCode(http3.ErrCodeInternalError),
 		conn: func(c *quic.Conn) (quicConn, error) {
 			raw, err := server.NewRawServerConn(c)
 			return &h3Conn{raw, c, handler.resolver}, err

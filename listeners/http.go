@@ -34,8 +34,8 @@ func bindHTTP(hostport string, cfg *Config, _ Resolver) ([]listener, error) {
 		if err != nil {
 			return nil, err
 		}
-		socket := accountedSocket{tcp, cfg.connections()}
-		server := newHTTPServer(cfg, cfg.HTTPHandler)
+		socket := accountedSocket{tcp, cfg.connections(), cfg.faults}
+		server := newHTTPServer(cfg, cfg.aborting(cfg.HTTPHandler))
 		server.Protocols = new(http.Protocols)
 		server.Protocols.SetHTTP1(true)
 		return &httpListener{socket, server, cfg}, nil
@@ -67,7 +67,7 @@ func (l *httpListener) close() error { return l.socket.Close() }
 // serve implements listener. net/http backs off by itself when accepting fails.
 func (l *httpListener) serve(ctx context.Context) error {
 	served := make(chan error, 1)
-	go func() { served <- l.server.Serve(l.socket) }()
+	go func() { served <- l.accept() }()
 	select {
 	case err := <-served:
 		return errors.Join(err, l.server.Close())
@@ -87,6 +87,19 @@ func (l *httpListener) serve(ctx context.Context) error {
 	}
 	<-served
 	return nil
+}
+
+func (l *httpListener) accept() (err error) {
+	defer l.cfg.faults.stops(&err, "http")
+	return l.server.Serve(l.socket)
+}
+
+// aborting is handler, whose panics are noted.
+func (cfg *Config) aborting(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer cfg.faults.aborts("http", r)
+		handler.ServeHTTP(w, r)
+	})
 }
 
 // httpLog takes what net/http has to say. Nearly all of it is about what

@@ -2,11 +2,14 @@ package listeners
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/quic-go/quic-go"
+
+	"domainpark/query"
 )
 
 // QUICKeys are the secrets behind what a QUIC server gives out and has to know
@@ -34,11 +37,13 @@ const (
 
 // quicProtocol is what DoQ and HTTP/3 differ in.
 type quicProtocol struct {
+	transport      query.Transport
 	alpn           string
 	early          bool                      // whether data in 0-RTT is taken
 	unidirectional int64                     // how many such streams a client may have
 	goodbye        quic.ApplicationErrorCode // ends a connection that did nothing wrong
 	busy           quic.ApplicationErrorCode // ends one that there is no room for
+	internal       quic.ApplicationErrorCode // ends one that a panic came from
 	conn           func(*quic.Conn) (quicConn, error)
 }
 
@@ -57,7 +62,7 @@ type quicConn interface {
 type quicListener struct {
 	quicProtocol
 	socket     *net.UDPConn
-	transport  *quic.Transport
+	packets    *quic.Transport
 	handshakes handshakes
 	cfg        *Config
 }
@@ -65,8 +70,8 @@ type quicListener struct {
 func newQUIC(socket *net.UDPConn, cfg *Config, p quicProtocol) *quicListener {
 	adviseBuffers(cfg.Log)
 	l := &quicListener{quicProtocol: p, socket: socket, cfg: cfg}
-	l.handshakes.accounts, l.handshakes.busy = cfg.connections(), p.busy
-	l.transport = &quic.Transport{
+	l.handshakes = handshakes{accounts: cfg.connections(), busy: p.busy, faults: cfg.faults, transport: p.transport.String()}
+	l.packets = &quic.Transport{
 		Conn:                  socket,
 		ConnectionIDGenerator: mark(socket, cfg),
 		TokenGeneratorKey:     (*quic.TokenGeneratorKey)(orRandom(cfg.QUIC.Token)),
@@ -105,11 +110,11 @@ func (l *quicListener) serve(ctx context.Context) error {
 	defer l.socket.Close()
 	config := l.quicConfig()
 	config.GetConfigForClient = func(*quic.ClientInfo) (*quic.Config, error) { return l.quicConfig(), nil }
-	ln, err := l.transport.ListenEarly(chargedTokens(quicTLS(l.cfg.TLS, l.alpn), l.cfg.connections()), config)
+	ln, err := l.packets.ListenEarly(l.tlsConfig(), config)
 	if err != nil {
 		return err
 	}
-	defer l.transport.Close()
+	defer l.packets.Close()
 	var conns sync.WaitGroup
 	for {
 		var conn *quic.Conn
@@ -127,6 +132,13 @@ func (l *quicListener) serve(ctx context.Context) error {
 	return err
 }
 
+// tlsConfig is for every handshake. quic-go calls what is in it from goroutines
+// of its own, where a panic would be the end of the process.
+func (l *quicListener) tlsConfig() *tls.Config {
+	given := quicTLS(l.handshakes.recovering(l.cfg.TLS), l.alpn)
+	return chargedTokens(given, chargedSafely{l.cfg.connections(), &l.handshakes})
+}
+
 // linger reads on for a while when all connections are closed (RFC 9000 §10.2.1):
 // what their clients have sent meanwhile must not come to a process that takes
 // over, which could only reset them, and may be faster than our goodbye. An
@@ -142,6 +154,7 @@ func (l *quicListener) linger() {
 // for too long, it has had what it may or ctx ends. In the last two cases it
 // finishes the streams it has.
 func (l *quicListener) serveConn(ctx context.Context, conn *quic.Conn) {
+	defer l.faulted(conn)
 	if !proven(ctx, conn) {
 		_ = conn.CloseWithError(l.goodbye, "")
 		return
@@ -157,9 +170,24 @@ func (l *quicListener) serveConn(ctx context.Context, conn *quic.Conn) {
 		_ = conn.CloseWithError(l.goodbye, "")
 		return
 	}
+	l.serveStreams(ctx, conn, c, account)
+}
+
+// faulted is for a deferred call. It ends the connection after a panic.
+func (l *quicListener) faulted(conn *quic.Conn) {
+	if cause := recover(); cause != nil {
+		l.cfg.faults.note(cause, l.transport.String(), remote(conn))
+		_ = conn.CloseWithError(l.internal, errFault.Error())
+	}
+}
+
+// serveStreams is the part of serveConn behind the handshake.
+func (l *quicListener) serveStreams(ctx context.Context, conn *quic.Conn, c quicConn, account Connection) {
 	var goroutines sync.WaitGroup
-	goroutines.Go(func() { acceptUnidirectional(conn, c, &goroutines) })
-	work := newQUICWork(conn, l.goodbye, l.handshakes.accounts.Idle)
+	defer goroutines.Wait()
+	defer l.faulted(conn) // which ends what is waited for
+	goroutines.Go(func() { l.acceptUnidirectional(conn, c, &goroutines) })
+	work := newQUICWork(conn, l.goodbye, l.handshakes.idle)
 	for more := true; more; {
 		s, err := conn.AcceptStream(ctx)
 		if err != nil {
@@ -179,19 +207,23 @@ func (l *quicListener) serveConn(ctx context.Context, conn *quic.Conn) {
 		_ = s.SetWriteDeadline(now.Add(t.Message + t.Write))
 		goroutines.Go(func() {
 			defer func() { work.end(time.Now()) }()
+			defer l.faulted(conn)
 			rest()
 		})
 	}
 	work.drain(l.cfg.now().Timeouts.Shutdown)
-	goroutines.Wait()
 }
 
-func acceptUnidirectional(conn *quic.Conn, c quicConn, goroutines *sync.WaitGroup) {
+func (l *quicListener) acceptUnidirectional(conn *quic.Conn, c quicConn, goroutines *sync.WaitGroup) {
+	defer l.faulted(conn)
 	for {
 		s, err := conn.AcceptUniStream(conn.Context())
 		if err != nil {
 			return
 		}
-		goroutines.Go(func() { c.unidirectional(s) })
+		goroutines.Go(func() {
+			defer l.faulted(conn)
+			c.unidirectional(s)
+		})
 	}
 }

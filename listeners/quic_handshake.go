@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,9 +31,76 @@ const retryAbove = 128
 // handshakes decides about the handshakes of a listener and counts those that
 // are unproven. It is safe for concurrent use.
 type handshakes struct {
-	accounts Connections
-	busy     quic.ApplicationErrorCode // ends a connection that makes room for another
-	unproven atomic.Int64
+	accounts  Connections
+	busy      quic.ApplicationErrorCode // ends a connection that makes room for another
+	unproven  atomic.Int64
+	faults    *faults
+	transport string
+}
+
+// fails is for the deferred call of what quic-go calls. It turns a panic into an
+// error, which costs the handshake. A nil hello is that of an unknown client.
+func (h *handshakes) fails(err *error, hello *tls.ClientHelloInfo) {
+	if cause := recover(); cause != nil {
+		var client netip.AddrPort
+		if hello != nil {
+			client = remote(hello.Conn)
+		}
+		h.faults.note(cause, h.transport, client)
+		*err = errFault
+	}
+}
+
+// recovering returns a copy of given, which has no GetConfigForClient of its own
+// in this server, whose callbacks fail where they would panic.
+func (h *handshakes) recovering(given *tls.Config) *tls.Config {
+	c := given.Clone()
+	if certify := c.GetCertificate; certify != nil {
+		c.GetCertificate = func(hello *tls.ClientHelloInfo) (cert *tls.Certificate, err error) {
+			defer h.fails(&err, hello)
+			return certify(hello)
+		}
+	}
+	if wrap := c.WrapSession; wrap != nil {
+		c.WrapSession = func(state tls.ConnectionState, session *tls.SessionState) (ticket []byte, err error) {
+			defer h.fails(&err, nil)
+			return wrap(state, session)
+		}
+	}
+	if unwrap := c.UnwrapSession; unwrap != nil {
+		c.UnwrapSession = func(ticket []byte, state tls.ConnectionState) (session *tls.SessionState, err error) {
+			defer h.fails(&err, nil)
+			return unwrap(ticket, state)
+		}
+	}
+	return c
+}
+
+// chargedSafely are accounts that refuse a handshake where they would panic.
+type chargedSafely struct {
+	Connections
+	handshakes *handshakes
+}
+
+// Handshake implements Connections.
+func (a chargedSafely) Handshake(now time.Time, addr netip.Addr) (ok bool) {
+	var err error // ok is false then
+	defer a.handshakes.fails(&err, nil)
+	return a.Connections.Handshake(now, addr)
+}
+
+// Resume implements Connections.
+func (a chargedSafely) Resume(now time.Time, addr netip.Addr) (ok bool) {
+	var err error
+	defer a.handshakes.fails(&err, nil)
+	return a.Connections.Resume(now, addr)
+}
+
+// idle is how long a connection may be idle. A panic leaves it no time at all.
+func (h *handshakes) idle() (left time.Duration) {
+	var err error // left is zero then
+	defer h.fails(&err, nil)
+	return h.accounts.Idle()
 }
 
 // handshake is one of them, in the context of its connection.
@@ -48,14 +116,21 @@ type handshakeKey struct{}
 var errCrowded = errors.New("no room for the connection")
 
 // crowded implements quic.Transport.VerifySourceAddress.
-func (h *handshakes) crowded(claimed net.Addr) bool {
+func (h *handshakes) crowded(claimed net.Addr) (yes bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			h.faults.note(cause, h.transport, addrOf(claimed))
+			yes = true // it may still prove its address
+		}
+	}()
 	return h.unproven.Load() >= retryAbove || !h.accounts.Newcomer(time.Now(), addrOf(claimed).Addr())
 }
 
 // begin implements quic.Transport.ConnContext. ctx ends with the connection. A
 // client that has proved its address gets its account here, before anything is
 // spent on it; when there is no room it is told CONNECTION_REFUSED.
-func (h *handshakes) begin(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+func (h *handshakes) begin(ctx context.Context, info *quic.ClientInfo) (_ context.Context, err error) {
+	defer h.fails(&err, nil)
 	this := &handshake{proven: info.AddrVerified, over: func() {}}
 	this.place.busy = h.busy
 	if this.proven {
@@ -63,7 +138,11 @@ func (h *handshakes) begin(ctx context.Context, info *quic.ClientInfo) (context.
 		if this.account == nil {
 			return nil, errCrowded
 		}
-		context.AfterFunc(ctx, this.account.Close)
+		context.AfterFunc(ctx, func() {
+			var err error
+			defer h.fails(&err, nil)
+			this.account.Close()
+		})
 	} else {
 		h.unproven.Add(1)
 		this.over = sync.OnceFunc(func() { h.unproven.Add(-1) })

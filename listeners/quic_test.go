@@ -199,8 +199,8 @@ func TestQUICCountsUnprovenHandshakes(t *testing.T) {
 	}
 	l := set.sites[0].entries[0].listener.(*quicListener)
 	began := make(chan int64, 100)
-	begin := l.transport.ConnContext
-	l.transport.ConnContext = func(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+	begin := l.packets.ConnContext
+	l.packets.ConnContext = func(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
 		ctx, err := begin(ctx, info)
 		began <- l.handshakes.unproven.Load()
 		return ctx, err

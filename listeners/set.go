@@ -40,6 +40,7 @@ type Set struct {
 	latest atomic.Pointer[Config]
 	worker atomic.Int64 // the next Query.Worker
 	drops  drops
+	faults faults
 
 	mu       sync.Mutex
 	sites    []*site         // in force, in the order of the settings
@@ -79,6 +80,7 @@ func Bind(cfg Config, r Resolver) (*Set, error) {
 	cfg = cfg.withDefaults()
 	cfg.tellIPv6()
 	s := &Set{guard: &guard{resolver: r, log: cfg.Log}}
+	s.faults.log = cfg.Log
 	s.latest.Store(&cfg) // so that listeners find one before the change is applied
 	change, err := s.Prepare(cfg)
 	if err != nil {
@@ -101,6 +103,10 @@ func (s *Set) Timeouts() Timeouts { return s.latest.Load().Timeouts }
 // Panics is how many queries ended in a panic of the resolver since Bind. Such a
 // query gets no answer and reaches no counter of the resolver's.
 func (s *Set) Panics() uint64 { return s.guard.panics.Load() }
+
+// Faults is how many other panics there were since Bind: each cost the connection
+// that it came from, or a round of datagrams.
+func (s *Set) Faults() uint64 { return s.faults.count.Load() }
 
 // Drops is what the kernel dropped at each UDP address since Bind, a second ago
 // or less. It is known on Linux only.
@@ -153,7 +159,7 @@ func (s *Set) start(p *site) {
 		left.Add(1)
 		s.running.Go(func() {
 			defer left.Done()
-			if err := e.serve(ctx); err != nil {
+			if err := s.run(ctx, e); err != nil {
 				s.stopped(p, fmt.Errorf("%s %s: %w", e.transport, e.addr(), err))
 			}
 		})
@@ -164,6 +170,12 @@ func (s *Set) start(p *site) {
 		s.forget(p)
 		close(p.done)
 	})
+}
+
+// run is e.serve.
+func (s *Set) run(ctx context.Context, e entry) (err error) {
+	defer s.faults.stops(&err, e.transport)
+	return e.serve(ctx)
 }
 
 // stopped takes note of a listener that did not end in order: one that was to

@@ -76,6 +76,7 @@ var (
 // run serves the connection to its end.
 func (c *stream) run() {
 	defer c.server.finish(c)
+	defer c.faulted()
 	now := time.Now()
 	c.idleBy, c.messageBy = now.Add(c.left(c.server.idle(), now)), now.Add(c.server.timeouts().Message)
 	c.armed = time.Time{}
@@ -85,8 +86,19 @@ func (c *stream) run() {
 	}
 }
 
+// faulted is for a deferred call. It ends the connection after a panic, which is
+// no reason to write anything more to it.
+func (c *stream) faulted() {
+	if cause := recover(); cause != nil {
+		c.server.cfg.faults.note(cause, c.server.transport.String(), c.client)
+		c.stuck = true
+		_ = c.raw.Close()
+	}
+}
+
 // handshake puts TLS in front of the connection.
-func (c *stream) handshake() bool {
+func (c *stream) handshake() (done bool) {
+	defer c.faulted()
 	s := &secured{records: records{socket: c.raw, wait: true}}
 	s.tls = c.server.secure(&s.records)
 	c.secure = s

@@ -122,6 +122,7 @@ func (s *streams) complain(err error) {
 
 // start registers a connection and serves it, or closes it at once.
 func (s *streams) start(raw net.Conn) {
+	defer s.rejected(raw)
 	c := &stream{
 		server: s,
 		raw:    newSocket(raw, s.timeouts().Write),
@@ -150,14 +151,28 @@ func (s *streams) start(raw net.Conn) {
 	}
 }
 
-// finish closes a connection and forgets it.
+// rejected is for the deferred call of start, whose panic costs the connection
+// that it was to start.
+func (s *streams) rejected(raw net.Conn) {
+	if cause := recover(); cause != nil {
+		s.cfg.faults.note(cause, s.transport.String(), remote(raw))
+		_ = raw.Close()
+	}
+}
+
+// finish closes a connection and forgets it, whatever closing comes to.
 func (s *streams) finish(c *stream) {
+	defer s.running.Done()
+	defer s.forget(c)
+	defer c.faulted()
+	defer c.account.Close()
 	c.close()
-	c.account.Close()
+}
+
+func (s *streams) forget(c *stream) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	delete(s.open, c)
-	s.mu.Unlock()
-	s.running.Done()
 }
 
 // idle is how long a connection may now stay idle.

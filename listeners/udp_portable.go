@@ -64,7 +64,10 @@ func (u *portableUDP) serve(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for i, number := range u.numbers {
 		wg.Go(func() {
-			if errs[i] = u.work(number); errs[i] != nil {
+			for errs[i] = errFault; errs[i] == errFault; {
+				errs[i] = u.work(number)
+			}
+			if errs[i] != nil {
 				cancel()
 			}
 		})
@@ -73,14 +76,22 @@ func (u *portableUDP) serve(ctx context.Context) error {
 	return errors.Join(append(errs, u.conn.Close())...)
 }
 
-// work is one worker.
-func (u *portableUDP) work(number int) error {
+// work is one worker. A panic costs the datagram that it came from: then it
+// returns errFault, and is to be called again.
+func (u *portableUDP) work(number int) (err error) {
 	var (
 		q     = query.Query{Transport: query.UDP, Worker: number}
 		in    = make([]byte, queryBytes)
 		out   = make([]byte, 0, answerBytes)
 		extra = make([]byte, 128) // more than any system's control message takes
 	)
+	defer func() {
+		if cause := recover(); cause != nil {
+			u.cfg.faults.note(cause, query.UDP.String(), q.Client)
+			time.Sleep(retryAfter)
+			err = errFault
+		}
+	}()
 	failed := 0 // reads in a row
 	for drain := (drainer{cfg: u.cfg}); ; {
 		n, extraN, _, client, err := u.conn.ReadMsgUDPAddrPort(in, extra)

@@ -22,6 +22,7 @@ type udpWorker struct {
 	resolver Resolver
 	log      *slog.Logger
 	lines    throttle
+	faults   *faults
 	drops    dropsCounter
 
 	query   query.Query
@@ -33,7 +34,7 @@ type udpWorker struct {
 // newUDPWorker makes a worker for the socket fd, of g's address. drops is where
 // it counts what the kernel drops of the socket.
 func newUDPWorker(fd int, g *udpGroup, cfg *Config, r Resolver, drops *atomic.Uint64) *udpWorker {
-	w := &udpWorker{fd: fd, group: g, resolver: r, log: cfg.Log, drops: newDropsCounter(fd, drops)}
+	w := &udpWorker{fd: fd, group: g, resolver: r, log: cfg.Log, faults: cfg.faults, drops: newDropsCounter(fd, drops)}
 	w.query.Transport = query.UDP
 	w.query.Worker = cfg.nextWorker()
 	w.in.init(g.address.Addr().IsUnspecified())
@@ -47,6 +48,23 @@ func (w *udpWorker) run() error {
 	w.thread.Store(int32(unix.Gettid()))
 	defer w.drops.finish()
 	defer w.thread.Store(0)
+	for {
+		if err := w.work(); err != errFault {
+			return err
+		}
+	}
+}
+
+// work is run until a panic, whose round costs its datagrams: then it returns
+// errFault. The pause keeps one that comes again and again from filling a CPU.
+func (w *udpWorker) work() (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			w.faults.note(cause, query.UDP.String(), w.query.Client)
+			time.Sleep(retryAfter)
+			err = errFault
+		}
+	}()
 	for !w.group.stopping.Load() {
 		// Wait for one datagram, then take what else is there.
 		if err := w.round(unix.MSG_WAITFORONE); err != nil {

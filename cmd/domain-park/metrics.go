@@ -29,12 +29,15 @@ func serverMetrics(set *listeners.Set) telemetry.Source {
 				Help: "Always 1; the labels tell what runs."},
 			{Name: "panics_total", Type: telemetry.Total,
 				Help: "Queries that ended in a panic of the server: a bug, which the log shows. They got no answer and are in no other counter of queries."},
+			{Name: "connection_panics_total", Type: telemetry.Total,
+				Help: "Panics of the server outside a query: a bug, which the log shows. Each cost the connection that it came from, or the few datagrams of a UDP worker's round."},
 			{Name: "udp_drops_total", Type: telemetry.Total, Labels: []string{"address"},
 				Help: "Datagrams that the kernel dropped at a UDP address before the server saw them, because it did not keep up and the receive buffer was full (or because a checksum was wrong). They are in no other counter. Linux only."},
 		},
 		Read: func(s *telemetry.Scrape) {
 			s.Add("build_info", 1, built...)
 			s.Add("panics_total", float64(set.Panics()))
+			s.Add("connection_panics_total", float64(set.Faults()))
 			for _, d := range set.Drops() {
 				s.Add("udp_drops_total", float64(d.Count), d.Addr.String())
 			}
