@@ -72,7 +72,7 @@ func newQUIC(socket *net.UDPConn, cfg *Config, p quicProtocol) *quicListener {
 	l := &quicListener{quicProtocol: p, socket: socket, cfg: cfg}
 	l.handshakes = handshakes{accounts: cfg.connections(), busy: p.busy, faults: cfg.faults, transport: p.transport.String()}
 	l.packets = &quic.Transport{
-		Conn:                  socket,
+		Conn:                  quicSocketOf(socket),
 		ConnectionIDGenerator: mark(socket, cfg),
 		TokenGeneratorKey:     (*quic.TokenGeneratorKey)(orRandom(cfg.QUIC.Token)),
 		StatelessResetKey:     (*quic.StatelessResetKey)(orRandom(cfg.QUIC.Reset)),

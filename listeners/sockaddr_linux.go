@@ -27,6 +27,12 @@ func networkPort(p *uint16) uint16 {
 	return uint16(b[0])<<8 | uint16(b[1])
 }
 
+// setNetworkPort sets one.
+func setNetworkPort(p *uint16, port uint16) {
+	b := (*[2]byte)(unsafe.Pointer(p))
+	b[0], b[1] = byte(port>>8), byte(port)
+}
+
 // control is one control message with the address that a datagram came to:
 // IP_PKTINFO or, the larger, IPV6_PKTINFO. Received as it is, it names the source
 // of the answer. Words, because the kernel's struct wants to be aligned.
