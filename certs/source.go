@@ -195,9 +195,10 @@ func (s *Source) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, erro
 // until ctx ends, and then returns when all of that has stopped. Orders need
 // listeners that are bound: the CA connects to them.
 func (s *Source) Run(ctx context.Context) {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	wg.Go(func() { s.watch(ctx) })
+	ctx, cancel := context.WithCancel(ctx)
+	work := parts{cancel: cancel}
+	defer work.end()
+	work.start(func() { s.watch(ctx) })
 	running := map[*keeper]context.CancelFunc{}
 	for {
 		s.mu.Lock()
@@ -213,7 +214,7 @@ func (s *Source) Run(ctx context.Context) {
 			if running[k] == nil {
 				keeping, stop := context.WithCancel(ctx)
 				running[k] = stop
-				wg.Go(func() {
+				work.start(func() {
 					defer stop()
 					k.run(keeping)
 				})

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -107,14 +109,19 @@ func (l *zoneLoader) read() <-chan loaded {
 	return out
 }
 
-func (l *zoneLoader) readOne(number int, buf []byte) loaded {
+func (l *zoneLoader) readOne(number int, buf []byte) (out loaded) {
 	z := &l.cfg.Zones[number]
+	defer func() {
+		if cause := recover(); cause != nil { // it must not cost the process what it cannot read
+			out = loaded{number: number, errs: []error{&Error{File: z.Source.Name, Line: 1, Reason: fmt.Sprintf("BUG: panic while reading this file: %v\n%s", cause, debug.Stack())}}}
+		}
+	}()
 	apex, err := wireName(z.Name)
 	if err != nil {
 		return loaded{number: number, errs: []error{err}}
 	}
 	r := readZone(z, apex, l.cfg.Include, buf)
-	out := loaded{number: number, apex: apex}
+	out = loaded{number: number, apex: apex}
 	if len(r.errs) == 0 {
 		out.owners = checkZone(r)
 	}

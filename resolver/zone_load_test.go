@@ -335,3 +335,15 @@ func TestReasonsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestPanicWhileReadingAZoneIsAnErrorOfItsFile: files are read in goroutines of
+// their own, where a panic would end the server that reloads.
+func TestPanicWhileReadingAZoneIsAnErrorOfItsFile(t *testing.T) {
+	cfg := testConfig()
+	cfg.Zones = []Zone{{"x.example", Source{"x.zone", []byte("$INCLUDE y\n")}}}
+	cfg.Include = func(string) (Source, error) { panic("oh") }
+	_, err := New(cfg, nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "x.zone:1: BUG: panic while reading this file: oh") {
+		t.Errorf("%.500v", err)
+	}
+}

@@ -13,12 +13,12 @@ import (
 
 // metrics is what every part of the server has to show.
 func (srv *server) metrics(set *listeners.Set) []telemetry.Source {
-	return []telemetry.Source{srv.counters.Source(), srv.policyMetrics(), serverMetrics(set), srv.reloadMetrics(),
+	return []telemetry.Source{srv.counters.Source(), srv.policyMetrics(), srv.serverMetrics(set), srv.reloadMetrics(),
 		srv.certificateMetrics(), srv.storeMetrics(), telemetry.QueryLogSource(srv.queryLog.Load), srv.tap.Source()}
 }
 
 // serverMetrics are about the program itself.
-func serverMetrics(set *listeners.Set) telemetry.Source {
+func (srv *server) serverMetrics(set *listeners.Set) telemetry.Source {
 	built := []string{"unknown", "", runtime.Version()}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		built[0], built[1] = moduleVersion(info), revision(info)
@@ -31,6 +31,8 @@ func serverMetrics(set *listeners.Set) telemetry.Source {
 				Help: "Queries that ended in a panic of the server: a bug, which the log shows. They got no answer and are in no other counter of queries."},
 			{Name: "connection_panics_total", Type: telemetry.Total,
 				Help: "Panics of the server outside a query: a bug, which the log shows. Each cost the connection that it came from, or the few datagrams of a UDP worker's round."},
+			{Name: "task_panics_total", Type: telemetry.Total,
+				Help: "Panics of what works beside the listeners (reloads, certificates, query log, dnstap, reports, watchdog, the administrator's server): a bug, which the log shows. The task was started anew, or the reload failed; queries are answered meanwhile."},
 			{Name: "udp_drops_total", Type: telemetry.Total, Labels: []string{"address"},
 				Help: "Datagrams that the kernel dropped at a UDP address before the server saw them, because it did not keep up and the receive buffer was full (or because a checksum was wrong). They are in no other counter. Linux only."},
 		},
@@ -38,6 +40,7 @@ func serverMetrics(set *listeners.Set) telemetry.Source {
 			s.Add("build_info", 1, built...)
 			s.Add("panics_total", float64(set.Panics()))
 			s.Add("connection_panics_total", float64(set.Faults()))
+			s.Add("task_panics_total", float64(srv.taskPanics.Load()))
 			for _, d := range set.Drops() {
 				s.Add("udp_drops_total", float64(d.Count), d.Addr.String())
 			}

@@ -47,7 +47,7 @@ func (srv *server) takeQueryLog(next *telemetry.QueryLog) {
 func (srv *server) startQueryLog() {
 	srv.endQueryLog = nil
 	if q := srv.queryLog.Load(); q != nil {
-		srv.endQueryLog = srv.tasks.start(q.Run)
+		srv.endQueryLog = srv.tasks.start("query log", q.Run)
 	}
 }
 

@@ -120,7 +120,7 @@ func (srv *server) take(o *opened, log *slog.Logger) {
 		o.renew()
 	} else if o.certs != nil {
 		srv.certs.Store(o.certs)
-		srv.tasks.start(o.certs.Run)
+		srv.tasks.start("certificates", o.certs.Run)
 	}
 	if o.newLog {
 		srv.takeQueryLog(o.queryLog)

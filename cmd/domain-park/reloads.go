@@ -49,11 +49,11 @@ func (r *reloads) began(now time.Time) { r.last.Store(now.UnixMilli()) }
 // one after the other in one goroutine. end stops that and waits until it has
 // stopped.
 func (srv *server) reloadOn(signals <-chan os.Signal, log *slog.Logger) (end func()) {
-	t := newTasks()
+	t := newTasks(&srv.taskPanics)
 	w := newZoneWatch(log)
 	w.follow(srv.plan.zones, 0)
-	t.start(w.run)
-	t.start(func(ctx context.Context) {
+	t.start("zone watch", w.run)
+	t.start("reloads", func(ctx context.Context) {
 		for {
 			var took time.Duration
 			select {
@@ -84,12 +84,16 @@ func (srv *server) reopen() {
 func (srv *server) attempt(c cause, log *slog.Logger, reload func() error) time.Duration {
 	began := time.Now()
 	end := srv.onReload()
-	err := reload()
+	err := safely(reload)
 	now := time.Now()
 	took := now.Sub(began)
 	srv.reloads.done(c, err, now)
 	if err != nil {
 		tellProblems(log, err)
+		if stack := stackOf(err); stack != "" {
+			srv.taskPanics.Add(1)
+			log.Error("a reload has panicked; please report it", "stack", stack)
+		}
 		log.Error("reload failed: what runs stays as it was", "cause", causeNames[c])
 	} else {
 		zones := srv.answers.Zones()

@@ -81,18 +81,18 @@ func (srv *server) giveUpRights(id *identity, log *slog.Logger) error {
 func (srv *server) background(log *slog.Logger) (end func()) {
 	name := srv.settings.NameServers[0].Name // a reload may be changing the settings later
 	if source := srv.certs.Load(); source != nil {
-		srv.tasks.start(source.Run)
+		srv.tasks.start("certificates", source.Run)
 	}
-	srv.tasks.start(srv.guard.Run)
-	srv.tasks.start(srv.memory.run)
+	srv.tasks.start("reports of limits", srv.guard.Run)
+	srv.tasks.start("memory limit", srv.memory.run)
 	srv.startQueryLog()
 	if srv.tap != nil {
-		srv.tasks.start(srv.tap.Run)
+		srv.tasks.start("dnstap", srv.tap.Run)
 	}
 	if srv.admin != nil {
-		srv.tasks.start(srv.admin.Serve)
+		srv.tasks.start("admin", srv.admin.Serve)
 	}
-	srv.tasks.start(func(ctx context.Context) { srv.watch(ctx, name, log) })
+	srv.tasks.start("watchdog", func(ctx context.Context) { srv.watch(ctx, name, log) })
 	return srv.tasks.end
 }
 

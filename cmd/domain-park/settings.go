@@ -36,6 +36,8 @@ type server struct {
 	level    *slog.LevelVar
 	tasks    *tasks
 
+	taskPanics atomic.Uint64 // of tasks and reloads
+
 	onReload func() (end func(error)) // told of each reload, as it begins and as it ends
 
 	queryLog    atomic.Pointer[telemetry.QueryLog] // nil: none is written
@@ -63,7 +65,8 @@ func (s *source) load() (*server, error) {
 		return nil, err
 	}
 	srv := &server{plan: *p, source: s, counters: telemetry.New(), memory: newMemory(os.DirFS("/"), machineMemory()), level: new(slog.LevelVar),
-		tasks: newTasks(), onReload: func() func(error) { return func(error) {} }}
+		onReload: func() func(error) { return func(error) {} }}
+	srv.tasks = newTasks(&srv.taskPanics)
 	if srv.guard, err = policy.New(srv.policyConfig(nil), time.Now()); err != nil {
 		return nil, err // plan has checked it
 	}

@@ -33,6 +33,7 @@ type zoneWatch struct {
 	log     *slog.Logger
 	changed chan struct{}  // of one element
 	read    chan zonesRead // of one element: what was read last
+	current zonesRead      // what is watched; run's alone, which may have to begin anew
 }
 
 // zonesRead is a directory of zones, and how long it took to make answers of it.
@@ -68,10 +69,9 @@ func (w *zoneWatch) run(ctx context.Context) {
 		w.blind(err)
 	}
 	var (
-		current zonesRead
-		told    bool      // the reader knows; it will call follow
-		first   time.Time // of the events that have not been looked at
-		look    = time.NewTimer(lookEvery)
+		told  bool      // the reader knows; it will call follow
+		first time.Time // of the events that have not been looked at
+		look  = time.NewTimer(lookEvery)
 	)
 	defer look.Stop()
 	soon := func() { // look when it has been quiet
@@ -79,20 +79,23 @@ func (w *zoneWatch) run(ctx context.Context) {
 		if first.IsZero() {
 			first = now
 		}
-		look.Reset(max(current.took, min(settled, first.Add(settledMost).Sub(now))))
+		look.Reset(max(w.current.took, min(settled, first.Add(settledMost).Sub(now))))
+	}
+	if notify != nil {
+		w.arm(notify, w.current.zoneDirectory)
 	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case current = <-w.read:
+		case w.current = <-w.read:
 			told = false
 			if notify != nil {
-				w.arm(notify, current.zoneDirectory)
+				w.arm(notify, w.current.zoneDirectory)
 			}
 			soon() // for what happened before the kernel was asked
 		case e := <-events:
-			if current.zoneDirectory != nil && current.concerns(e) {
+			if w.current.zoneDirectory != nil && w.current.concerns(e) {
 				soon()
 			}
 		case <-errs: // it has lost events
@@ -100,7 +103,7 @@ func (w *zoneWatch) run(ctx context.Context) {
 		case <-look.C:
 			first = time.Time{}
 			look.Reset(lookEvery)
-			if current.zoneDirectory != nil && !told && current.changed() {
+			if w.current.zoneDirectory != nil && !told && w.current.changed() {
 				told = true
 				w.tell()
 			}
