@@ -190,11 +190,17 @@ func (t *table) insert(s *slot, credit uint64) {
 	}
 }
 
-// coldest returns an empty way, or else the first one without heat that a
+// coldest returns an empty way, whoever else has gone cold: a bucket that is
+// forgotten too early is an allowance given twice. Else it is the first without heat that a
 // clock's hand meets, which takes one from the heat of every way that it
 // passes over. Where the hand starts must not depend on the key: two keys would
 // push each other out for ever.
 func (s *set) coldest(start int) int {
+	for i := range s.words {
+		if s.words[i].Load() == 0 {
+			return i
+		}
+	}
 	i, least := start, uint64(maxHeat)
 	for range ways {
 		w := s.words[i].Load()
