@@ -3,6 +3,7 @@ package listeners
 import (
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -46,7 +47,11 @@ func (h *dohHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *dohHandler) serve(w http.ResponseWriter, r *http.Request) {
 	h.common(w.Header())
 	if r.URL.Path != dohPath {
-		h.servePage(w, r)
+		if h.admits(clientAddr(r), time.Now()) {
+			h.servePage(w, r)
+		} else {
+			refuse(w, errRequests)
+		}
 		return
 	}
 	header := w.Header()
@@ -56,6 +61,10 @@ func (h *dohHandler) serve(w http.ResponseWriter, r *http.Request) {
 	case http.MethodGet, http.MethodHead, http.MethodPost:
 		h.answer(w, r)
 	case http.MethodOptions:
+		if !h.admits(clientAddr(r), time.Now()) {
+			refuse(w, errRequests)
+			return
+		}
 		header["Allow"] = methods
 		header["Access-Control-Allow-Methods"] = methods
 		header["Access-Control-Allow-Headers"] = corsHeaders
@@ -63,8 +72,23 @@ func (h *dohHandler) serve(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		header["Allow"] = methods
-		refuse(w, &httpError{http.StatusMethodNotAllowed, "DNS queries come by GET or POST (RFC 8484 §4.1)"})
+		refuse(w, h.charged(errMethod, clientAddr(r), time.Now()))
 	}
+}
+
+// admits tells whether a request is answered that carries no query. What the
+// resolver sees is charged there.
+func (h *dohHandler) admits(client netip.AddrPort, now time.Time) bool {
+	may := h.cfg.now().Requests
+	return may == nil || may(now, client, h.transport)
+}
+
+// charged is what the sender of such a request is told instead of e, or e.
+func (h *dohHandler) charged(e *httpError, client netip.AddrPort, now time.Time) *httpError {
+	if h.admits(client, now) {
+		return e
+	}
+	return errRequests
 }
 
 // common is what every answer says.
@@ -95,7 +119,7 @@ func (h *dohHandler) answer(w http.ResponseWriter, r *http.Request) {
 	defer x.release()
 	message, failure := dohMessage(r, x)
 	if failure != nil {
-		refuse(w, failure)
+		refuse(w, h.charged(failure, clientAddr(r), time.Now()))
 		return
 	}
 	q := &x.query
@@ -103,7 +127,7 @@ func (h *dohHandler) answer(w http.ResponseWriter, r *http.Request) {
 	q.Verdict = query.Pending
 	x.out = h.resolver.Resolve(x.out[:0], q)
 	if len(x.out) == 0 {
-		refuse(w, unanswered(q.Verdict))
+		refuse(w, h.unanswered(q))
 		return
 	}
 	header := w.Header()
@@ -128,8 +152,8 @@ type httpError struct {
 	reason string
 }
 
-// unanswered is what HTTP says when the resolver is silent. A panic leaves the
-// verdict undecided.
+// unanswered is what HTTP says for a verdict without an answer. A panic leaves it
+// undecided.
 func unanswered(v query.Verdict) *httpError {
 	switch v {
 	case query.Dropped:
@@ -139,6 +163,16 @@ func unanswered(v query.Verdict) *httpError {
 	default:
 		return &httpError{http.StatusBadRequest, "this is not a DNS query (RFC 1035 §4.1)"}
 	}
+}
+
+// unanswered is what HTTP says when the resolver is silent about q. What is no
+// query was charged by nobody so far.
+func (h *dohHandler) unanswered(q *query.Query) *httpError {
+	e := unanswered(q.Verdict)
+	if q.Verdict == query.Silent {
+		e = h.charged(e, q.Client, q.Received)
+	}
+	return e
 }
 
 func refuse(w http.ResponseWriter, e *httpError) {

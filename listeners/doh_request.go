@@ -13,6 +13,8 @@ import (
 // What a client is told whose request holds no DNS message.
 var (
 	errNoParameter = &httpError{http.StatusBadRequest, "the parameter dns is missing: ask for " + dohPath + "?dns=<a DNS message in base64url> (RFC 8484 §4.1)"}
+	errMethod      = &httpError{http.StatusMethodNotAllowed, "DNS queries come by GET or POST (RFC 8484 §4.1)"}
+	errRequests    = &httpError{http.StatusTooManyRequests, "too many requests from your address"}
 	errBase64      = &httpError{http.StatusBadRequest, "the parameter dns is not base64url without padding (RFC 8484 §6)"}
 	errMediaType   = &httpError{http.StatusUnsupportedMediaType, "the body of a POST must be application/dns-message, without content encoding (RFC 8484 §4.1)"}
 	errTooLarge    = &httpError{http.StatusRequestEntityTooLarge, "a DNS message has at most 65535 bytes"}

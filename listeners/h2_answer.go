@@ -18,7 +18,7 @@ func (c *h2Conn) answer(s *h2Stream, message []byte) error {
 	n := len(out) - from
 	if n <= 0 {
 		w.out = out[:start]
-		return c.finish(c.say(s, unanswered(q.Verdict)), more)
+		return c.finish(c.say(s, c.server.handler.unanswered(q)), more)
 	}
 	w.out = c.appendMessageHeader(out[:start+h2FrameHeaderBytes], n, q.MaxAge)
 	fits := !s.head && n <= h2MaxPayload && int64(n) <= min(c.sendWindow, s.window)

@@ -77,7 +77,7 @@ func (l *h2List) httpRequest(client string) (*http.Request, error) {
 // refuse answers a request that is no DNS query, or breaks off.
 func (c *h2Conn) refuse(s *h2Stream, e *httpError) error {
 	more := c.touch()
-	return c.finish(c.say(s, e), more)
+	return c.finish(c.say(s, c.server.handler.charged(e, c.client, c.received)), more)
 }
 
 // say sends e with the fields of an answer to a query.

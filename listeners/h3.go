@@ -41,7 +41,7 @@ func newH3(socket *net.UDPConn, cfg *Config, handler *dohHandler) h3Listener {
 		internal:       quic.ApplicationErrorCode(http3.ErrCodeInternalError),
 		conn: func(c *quic.Conn) (quicConn, error) {
 			raw, err := server.NewRawServerConn(c)
-			return &h3Conn{raw, c, handler.resolver}, err
+			return &h3Conn{raw, c, handler}, err
 		},
 	})}
 }
@@ -52,8 +52,8 @@ func newH3(socket *net.UDPConn, cfg *Config, handler *dohHandler) h3Listener {
 // answer.
 type h3Conn struct {
 	*http3.RawServerConn
-	conn     *quic.Conn
-	resolver Resolver
+	conn    *quic.Conn
+	handler *dohHandler
 }
 
 // unidirectional implements quicConn.
@@ -83,10 +83,10 @@ func (c *h3Conn) answer(s *quic.Stream, x *exchange, message []byte, now time.Ti
 	q.Message, q.Client, q.Transport, q.Received = message, remote(c.conn), query.DoH3, now
 	q.Verdict = query.Pending
 	var room [h3HeadBytes]byte
-	x.out = c.resolver.Resolve(append(x.out[:0], room[:]...), q)
+	x.out = c.handler.resolver.Resolve(append(x.out[:0], room[:]...), q)
 	size := len(x.out) - h3HeadBytes
 	if size == 0 {
-		x.out = appendRefusal(x.out[:0], unanswered(q.Verdict), now)
+		x.out = appendRefusal(x.out[:0], c.handler.unanswered(q), now)
 		return c.send(s, x, x.out)
 	}
 	head := appendHead(room[:0], h3Answered, size, q.MaxAge, now)

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -57,6 +58,11 @@ type Config struct {
 	// Connections limits connections. Nil: there are no limits.
 	Connections Connections
 
+	// Requests decides whether an HTTP request is answered that carries no DNS
+	// query, of which the resolver gets to know nothing. Nil: all are. Many
+	// goroutines call it at once.
+	Requests func(now time.Time, client netip.AddrPort, t query.Transport) bool
+
 	// Inherited are sockets that this process was started with. Addresses that
 	// they are bound to are not bound again: the sockets are used. Nil: there are none.
 	Inherited *Inherited
@@ -79,8 +85,8 @@ type Config struct {
 }
 
 // now is the Config that holds for what begins now: another one than cfg, which
-// a listener was bound with, after a change. Of it Timeouts and Page may have
-// changed, and what Connections says; the rest stays with the socket.
+// a listener was bound with, after a change. Of it Timeouts, Page and Requests
+// may have changed, and what Connections says; the rest stays with the socket.
 func (cfg *Config) now() *Config {
 	if cfg.latest == nil {
 		return cfg

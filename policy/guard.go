@@ -13,6 +13,7 @@ package policy
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,7 @@ type Guard struct {
 	counters    counters
 	episodes    *episodes
 	connections *Connections
+	pages       [admissions]atomic.Uint64 // Request, by how it ended
 	epoch       time.Time
 }
 
@@ -87,6 +89,9 @@ func (g *Guard) Connections() *Connections { return g.connections }
 // Counters reads all counters of the guard.
 func (g *Guard) Counters() []Counter {
 	out := append(g.counters.list(), g.connections.counters()...)
+	for _, a := range []Admission{Admitted, Exceeded} {
+		out = append(out, Counter{namePages, []string{"result", a.String()}, g.pages[a].Load()})
+	}
 	r := g.rules.Load()
 	if r.requests != nil {
 		out = append(out, Counter{nameEvictions, []string{"table", "requests"}, r.requests.table.evictions()})
@@ -129,21 +134,36 @@ func (g *Guard) Admit(q *query.Query) Admission {
 }
 
 func (g *Guard) admit(r *rules, q *query.Query) Admission {
-	addr := q.Client.Addr()
-	s := r.access.of(addr)
+	s := r.access.of(q.Client.Addr())
 	q.Trusted = s.trusted
-	switch {
-	case s.denied:
+	if s.denied {
 		return Denied
-	case r.requests == nil || s.trusted:
+	}
+	return g.charge(r, s, q)
+}
+
+// charge asks the request limit alone. Of q it needs what the listener fills in.
+func (g *Guard) charge(r *rules, s standing, q *query.Query) Admission {
+	if r.requests == nil || s.trusted {
 		return Admitted
 	}
-	c := clientOf(addr)
+	c := clientOf(q.Client.Addr())
 	if r.requests.allow(c, q.Transport, q.Received) {
 		return Admitted
 	}
 	g.episodes.note(c, clientLength[c.family], subjectRequests, q.Worker, q.Received)
 	return Exceeded
+}
+
+// Request charges an HTTP request that carries no DNS query, such as one for the
+// page, as Admit charges a query, and tells whether it is answered. Access lists
+// have their say when the connection is opened.
+func (g *Guard) Request(now time.Time, client netip.AddrPort, t query.Transport) bool {
+	r := g.rules.Load()
+	q := query.Query{Client: client, Transport: t, Received: now}
+	a := g.charge(r, r.access.of(client.Addr()), &q)
+	g.pages[a].Add(1)
+	return a == Admitted
 }
 
 // Demand is what a query is told that must come with a valid cookie.

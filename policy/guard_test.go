@@ -125,6 +125,38 @@ func TestRequestLimitCountsConnectedTransportsTogether(t *testing.T) {
 	}
 }
 
+// TestRequestsWithoutAQueryAreChargedAsQueriesAre: who asks for pages has fewer
+// queries, and the other way round.
+func TestRequestsWithoutAQueryAreChargedAsQueriesAre(t *testing.T) {
+	g := newGuard(t, Config{Requests: Requests{Rate: 12}, Trust: prefixes("198.51.100.0/24")})
+	client, trusted := netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("198.51.100.1:1")
+	for range 6 {
+		q := ask("192.0.2.1", start)
+		q.Transport = query.TCP
+		g.Admit(q)
+	}
+	answered := 0
+	for range 60 {
+		if g.Request(start, client, query.DoH) {
+			answered++
+		}
+		if !g.Request(start, trusted, query.DoH3) {
+			t.Fatal("somebody trusted is limited")
+		}
+	}
+	if answered != 6 {
+		t.Errorf("%d requests answered, want 6 behind 6 queries", answered)
+	}
+	if !newGuard(t, Config{}).Request(start, client, query.DoH) {
+		t.Error("limited without a limit")
+	}
+	for _, c := range g.Counters() {
+		if want := map[string]uint64{"admitted": 66, "exceeded": 54}; c.Name == namePages && c.Value != want[c.Labels[1]] {
+			t.Errorf("%s %v, want %v", c.Labels, c.Value, want)
+		}
+	}
+}
+
 // TestForgedQueriesUseUpNoConnectedTransport: what is spoofed in a client's name
 // over UDP costs it nothing over TCP, and the other way round.
 func TestForgedQueriesUseUpNoConnectedTransport(t *testing.T) {

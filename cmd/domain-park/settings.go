@@ -94,6 +94,7 @@ func (srv *server) listenersFor(p *plan) listeners.Config {
 		Overlap:   srv.overlap,
 
 		Connections: quota{srv.guard.Connections()},
+		Requests:    srv.guard.Request,
 		Timeouts: listeners.Timeouts{
 			Handshake: t.Handshake, Message: t.Message, Idle: t.Idle, Write: t.Write, Shutdown: t.Shutdown,
 		},
