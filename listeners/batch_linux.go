@@ -96,25 +96,37 @@ func (in *received) reply(i int) *unix.Msghdr {
 	return h
 }
 
-// outgoing holds the answers of one batch until they are sent.
+// outgoing holds the answers of one batch until they are sent. Each head has
+// its vector for good: with the whole head copied from the query's, an answer
+// took 60 instructions more.
 type outgoing struct {
 	heads   [batch]mmsghdr
 	vectors [batch]unix.Iovec
 	next, n int // heads[next:n] are to be sent
 }
 
+// init points each head to its vector. The struct must not be moved afterwards.
+func (o *outgoing) init() {
+	for i := range o.heads {
+		o.heads[i].Iov = &o.vectors[i]
+		o.heads[i].SetIovlen(1)
+	}
+}
+
 func (o *outgoing) reset()      { o.next, o.n = 0, 0 }
 func (o *outgoing) empty() bool { return o.next == o.n }
 func (o *outgoing) skip()       { o.next++ }
 
-// add queues an answer, which it does not copy.
+// add queues an answer, which it does not copy. It goes where to points, which
+// the kernel reads when it is sent.
 func (o *outgoing) add(answer []byte, to *unix.Msghdr) {
 	h, v := &o.heads[o.n].Msghdr, &o.vectors[o.n]
-	*h = *to
-	h.Flags = 0
-	v.Base = &answer[0]
+	h.Name, h.Namelen = to.Name, to.Namelen
+	if to.Control != nil {
+		h.Control, h.Controllen = to.Control, to.Controllen
+	}
+	v.Base = unsafe.SliceData(answer)
 	v.SetLen(len(answer))
-	h.Iov = v
 	o.n++
 }
 

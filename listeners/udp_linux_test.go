@@ -88,6 +88,24 @@ func TestUDPWorkerAllocatesNothing(t *testing.T) {
 	}
 }
 
+func TestPanicCostsThatQueryOfABatchOnly(t *testing.T) {
+	b := newWorkbench(t, "127.0.0.1:0", faulty)
+	b.worker.guard.log = slog.New(slog.DiscardHandler)
+	for i, size := range []int{12, 13, 12, 13, 13, 14, 13} { // faulty panics at 13
+		b.send(t, 1, testMessage(uint16(i), size))
+	}
+	b.round(t)
+	for _, id := range []uint16{0, 2, 5} {
+		b.receive(t, 1)
+		if got := uint16(b.buf[0])<<8 | uint16(b.buf[1]); got != id {
+			t.Errorf("answer to query %d, want the one to %d", got, id)
+		}
+	}
+	if got := b.worker.guard.panics.Load(); got != 4 {
+		t.Errorf("%d panics, want 4", got)
+	}
+}
+
 // A shutdown wakes a reader of an unconnected UDP socket, whatever it returns;
 // the wake-up is not taken for a datagram.
 func TestUDPShutdownWakesAWorker(t *testing.T) {

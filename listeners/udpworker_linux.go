@@ -19,7 +19,8 @@ type udpWorker struct {
 	fd       int
 	group    *udpGroup
 	thread   atomic.Int32 // the kernel's number of the thread it runs on; 0: it does not run
-	resolver Resolver
+	resolver Resolver     // what guard stands before
+	guard    *guard
 	log      *slog.Logger
 	lines    throttle
 	faults   *faults
@@ -27,17 +28,21 @@ type udpWorker struct {
 
 	query   query.Query
 	in      received
+	turn    int // which datagram of the batch is next to be resolved
 	out     outgoing
+	used    int                       // how much of answers has answers
 	answers [batch * answerBytes]byte // the answers of a batch, one behind the other
 }
 
 // newUDPWorker makes a worker for the socket fd, of g's address. drops is where
 // it counts what the kernel drops of the socket.
 func newUDPWorker(fd int, g *udpGroup, cfg *Config, r Resolver, drops *atomic.Uint64) *udpWorker {
-	w := &udpWorker{fd: fd, group: g, resolver: r, log: cfg.Log, faults: cfg.faults, drops: newDropsCounter(fd, drops)}
+	before := guardOf(r, cfg.Log)
+	w := &udpWorker{fd: fd, group: g, resolver: before.resolver, guard: before, log: cfg.Log, faults: cfg.faults, drops: newDropsCounter(fd, drops)}
 	w.query.Transport = query.UDP
 	w.query.Worker = cfg.nextWorker()
 	w.in.init(g.address.Addr().IsUnspecified())
+	w.out.init()
 	return w
 }
 
@@ -146,9 +151,27 @@ func (w *udpWorker) round(flags uintptr) error {
 // resolve turns the n datagrams received into answers to be sent.
 func (w *udpWorker) resolve(n int) {
 	w.out.reset()
-	out, q := w.answers[:0], &w.query
-	q.Received = time.Now()
-	for i := range n {
+	w.turn, w.used = 0, 0
+	w.query.Received = time.Now()
+	for w.turn < n {
+		w.resolveFrom(n)
+	}
+}
+
+// resolveFrom resolves the datagrams that are left of n. A panic ends it, costs
+// the query that caused it, and the next call goes on behind that: the guard's
+// defer once a batch instead of once a query is 70 instructions less for each.
+func (w *udpWorker) resolveFrom(n int) {
+	q, resolver := &w.query, w.resolver
+	defer func() {
+		if cause := recover(); cause != nil {
+			w.guard.report(cause, q)
+		}
+	}()
+	out := w.answers[:min(w.used, len(w.answers))] // more there is when an answer was longer than answerBytes
+	for w.turn < n {
+		i := w.turn
+		w.turn++
 		var ok bool
 		if q.Client, ok = w.in.client(i); !ok {
 			continue // the wake-up of a socket that is shut down
@@ -158,9 +181,10 @@ func (w *udpWorker) resolve(n int) {
 		}
 		q.Message = w.in.message(i)
 		start := len(out)
-		out = w.resolver.Resolve(out, q)
+		out = resolver.Resolve(out, q)
 		if len(out) > start {
 			w.out.add(out[start:], w.in.reply(i))
+			w.used = len(out)
 		}
 	}
 }
