@@ -45,21 +45,19 @@ func (p *spot) enter(i int, n *node) {
 // spotOf finds out where of lies, without regard to its first labels.
 func (s *snapshot) spotOf(of name, without int) spot {
 	var p spot
-	hash, end := s.domains.root(), len(of.wire)-1
+	parent := root
 	for i := len(of.at) - 1; i >= without; i-- {
-		at := int(of.at[i])
-		rest := of.wire[at:]
-		hash, end = s.domains.below(hash, rest[:end-at]), at
-		n := s.domains.at(hash, rest)
+		n := s.domains.child(parent, of.wire[of.at[i]:])
 		if n == nil {
 			break
 		}
 		if n.flags&inZone != 0 {
-			p.enter(i, n)
+			p.enter(i, &n.node)
 		}
 		if n.flags&inner == 0 {
 			break
 		}
+		parent = n.id
 	}
 	return p
 }

@@ -286,11 +286,11 @@ func FuzzZone(f *testing.F) {
 			return
 		}
 		s := r.current.Load()
-		for _, slot := range s.domains.slots {
-			if slot.flags&zoneName == 0 {
+		for wire, node := range s.domains.all() {
+			if node.flags&zoneName == 0 {
 				continue
 			}
-			name := string(appendText(nil, s.domains.names[slot.at:][:slot.size]))
+			name := string(appendText(nil, []byte(wire)))
 			for _, qtype := range []uint16{dns.TypeA, dns.TypeNS, dns.TypeMX, dns.TypeDS, dns.TypeANY} {
 				for _, below := range []string{"", "x."} {
 					if wire, err := wireName(below + name); err == nil && len(wire) <= query.MaxNameBytes {
