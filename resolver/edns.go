@@ -34,19 +34,25 @@ type edns struct {
 	size      uint16
 	version   uint8
 	do        bool
+	options   bool // it has options that are known here
 	nsid      bool
 	keepalive bool
 	cookie    []byte // the first cookie option's value, not nil when there is one
 }
 
-// parse reads an OPT record: fixed begins at its type, data is its RDATA.
-func (e *edns) parse(fixed, data []byte) bool {
+// fixedBytes is how long type, class, TTL and RDLENGTH of a record are.
+const fixedBytes = 10
+
+// parseFixed reads what stands before the options of an OPT record (RFC 6891
+// §6.1.2), from its type on.
+func (e *edns) parseFixed(fixed *[fixedBytes]byte) {
 	e.size = binary.BigEndian.Uint16(fixed[2:])
 	e.version = fixed[5]
 	e.do = binary.BigEndian.Uint16(fixed[6:])&flagDO != 0
-	if e.version > 0 {
-		return true // its options may have another form
-	}
+}
+
+// parseOptions reads the options of an OPT record.
+func (e *edns) parseOptions(data []byte) bool {
 	for len(data) > 0 {
 		if len(data) < 4 {
 			return false
@@ -59,13 +65,13 @@ func (e *edns) parse(fixed, data []byte) bool {
 		}
 		switch code {
 		case optionNSID:
-			e.nsid = true
+			e.options, e.nsid = true, true
 		case optionCookie:
-			if e.cookie == nil { // further ones are ignored (RFC 7873 §5.2)
+			if e.options = true; e.cookie == nil { // further ones are ignored (RFC 7873 §5.2)
 				e.cookie = data[:n]
 			}
 		case optionKeepalive:
-			e.keepalive = true
+			e.options, e.keepalive = true, true
 		}
 		data = data[n:]
 	}
@@ -124,7 +130,7 @@ func maxAmplified(q *query.Query) int {
 	return maxAmplification*(len(q.Message)+datagramHeaders) - datagramHeaders
 }
 
-const optBytes = 11 // an OPT record without options
+const optBytes = 1 + fixedBytes // an OPT record without options
 
 // appendOPT appends the OPT record of the answer to q, which begins at start
 // in dst, and returns it. Options that do not fit are left out, the least

@@ -90,7 +90,16 @@ func (r *request) parse(q *query.Query) (kind query.Kind, silent bool) {
 	r.opcode = int(r.flags >> opcodeShift & opcodeMask)
 	r.question = headerBytes
 	r.scope = -1
-	qdcount := binary.BigEndian.Uint16(m[4:])
+	if r.opcode == opcodeQuery && binary.BigEndian.Uint64(m[4:]) == usualCounts && r.parseQuestion(q) && r.parseOPT(q) {
+		return query.KindNone, false
+	}
+	return r.parseUnusual(q)
+}
+
+// parseUnusual is parse for what is not just a question and an OPT record of
+// the version that we know, without options.
+func (r *request) parseUnusual(q *query.Query) (kind query.Kind, silent bool) {
+	qdcount := binary.BigEndian.Uint16(q.Message[4:])
 	wellFormed := qdcount == 0 || qdcount == 1 && r.parseQuestion(q)
 	wellFormed = wellFormed && r.parseRecords(q)
 	r.bare = wellFormed && qdcount == 0
@@ -112,42 +121,80 @@ func (r *request) parse(q *query.Query) (kind query.Kind, silent bool) {
 
 // parseQuestion reads the one question and notes its name, folded, in q.
 func (r *request) parseQuestion(q *query.Query) bool {
-	m := q.Message
-	// A label, the byte after it and the name's end must lie before this.
-	end := min(len(m), headerBytes+query.MaxNameBytes)
-	at, count := headerBytes, 0
+	wire := q.Message[headerBytes:]
+	at, count := 0, 0
 	for {
-		if at >= len(m) {
+		if at+2 > len(wire) {
 			return false
 		}
-		n := int(m[at])
+		head := binary.LittleEndian.Uint16(wire[at : at+2 : at+2]) // the length, and the byte after it
+		n := int(head & 0xff)
 		if n == 0 {
-			at++
 			break
 		}
 		// Everything above 63 is a pointer, which has nothing to point to in
 		// the first name of a message, or a label type that was never used
 		// (RFC 6891 §5).
-		if n > 63 || at+n+2 > end {
+		if n > 63 {
 			return false
 		}
-		if m[at+1] == '_' {
+		if head>>8 == '_' {
 			r.scope = count
 		}
-		q.Labels[count&query.MaxLabels] = uint8(at - headerBytes) // the mask spares a check: there are no more
+		q.Labels[count&query.MaxLabels] = uint8(at) // the mask spares a check: there are no more
 		count++
-		at += n + 1
+		if at += n + 1; at >= query.MaxNameBytes {
+			return false
+		}
 	}
-	if at+4 > len(m) {
+	if at++; at+4 > len(wire) {
 		return false
 	}
+	fixed := binary.BigEndian.Uint32(wire[at : at+4 : at+4])
+	q.Type, q.Class = uint16(fixed>>16), uint16(fixed)
 	q.Count = count
-	q.Name = q.Fold[:at-headerBytes]
-	foldName(q.Name, m[headerBytes:at])
-	fixed := m[at : at+4]
-	q.Type = binary.BigEndian.Uint16(fixed)
-	q.Class = binary.BigEndian.Uint16(fixed[2:])
-	r.question = at + 4
+	q.Name = q.Fold[:at]
+	foldQuestion(&q.Fold, wire, at)
+	r.question = headerBytes + at + 4
+	return true
+}
+
+// foldQuestion writes the name of n bytes that wire begins with in lower case to
+// fold. It goes on by chunks to the name's end and beyond, as there are nearly
+// always enough bytes behind it: half of the instructions of foldName.
+func foldQuestion(fold *[query.MaxNameBytes + 1]byte, wire []byte, n int) {
+	const chunk = 16
+	for at := 0; at < n; at += chunk {
+		if len(wire)-at < chunk || at > len(fold)-chunk {
+			foldName(fold[at:n], wire[at:n])
+			return
+		}
+		from, to := (*[chunk]byte)(wire[at:at+chunk:at+chunk]), (*[chunk]byte)(fold[at:at+chunk:at+chunk])
+		binary.LittleEndian.PutUint64(to[0:], lower8(binary.LittleEndian.Uint64(from[0:])))
+		binary.LittleEndian.PutUint64(to[8:], lower8(binary.LittleEndian.Uint64(from[8:])))
+	}
+}
+
+// usualCounts are one question and one record, in the additional section.
+const usualCounts = 1<<48 | 1
+
+// parseOPT reads the one record that follows the question, when it is an OPT
+// record of version 0 without options. Nearly all queries have that, and take 100
+// instructions less than with the loop of parseRecords. If not, it notes nothing.
+func (r *request) parseOPT(q *query.Query) bool {
+	m, at := q.Message, r.question
+	if len(m)-at < optBytes {
+		return false
+	}
+	opt := (*[optBytes]byte)(m[at : at+optBytes : at+optBytes])
+	// Owner, type and size in a word; what may differ is not looked at: the size,
+	// the upper bits of the response code, DO and the other flags.
+	const fixed, optWithout = 0xffffff_0000_00_ff_00, typeOPT << 40
+	if binary.BigEndian.Uint64(opt[0:])&fixed != optWithout || opt[9]|opt[10] != 0 {
+		return false
+	}
+	q.HasOPT = true
+	r.edns.parseFixed((*[fixedBytes]byte)(opt[1:]))
 	return true
 }
 
@@ -166,16 +213,16 @@ func (r *request) parseRecords(q *query.Query) bool {
 		} else if at = skipName(m, at); at < 0 {
 			return false
 		}
-		if len(m)-at < 10 {
+		if len(m)-at < fixedBytes {
 			return false
 		}
-		fixed := m[at : at+10]
-		data := at + 10
+		fixed := (*[fixedBytes]byte)(m[at:])
+		data := at + fixedBytes
 		at = data + int(binary.BigEndian.Uint16(fixed[8:]))
 		if at > len(m) {
 			return false
 		}
-		if binary.BigEndian.Uint16(fixed) != typeOPT {
+		if binary.BigEndian.Uint16(fixed[:]) != typeOPT {
 			continue
 		}
 		// One OPT, owned by the root, in the additional section (RFC 6891 §6.1.1).
@@ -183,7 +230,8 @@ func (r *request) parseRecords(q *query.Query) bool {
 			return false
 		}
 		q.HasOPT = true
-		if !r.edns.parse(fixed, m[data:at]) {
+		r.edns.parseFixed(fixed)
+		if r.edns.version == 0 && !r.edns.parseOptions(m[data:at]) { // options may have another form in another version
 			return false
 		}
 	}

@@ -30,6 +30,9 @@ type records struct {
 	maxAge uint32 // the smallest TTL, seconds; of a negative answer as RFC 2308 §5 says
 }
 
+// simple tells that all of r is in wire, and that nothing of it may be left out.
+func (r *records) simple() bool { return r.templates == nil && r.ar == 0 }
+
 // cut is a place in wire where the additional section may end, with the number
 // of its records before it.
 type cut struct {
@@ -65,17 +68,22 @@ func (r *records) appendTo(dst []byte, start, base int, name []byte, size int) [
 	}
 	at := len(dst)
 	dst = append(dst, r.wire[:size]...)
-	added := dst[at:]
+	r.point(dst[at:], at-start, base)
+	return dst
+}
+
+// point sets the compression pointers of added, which begins with as much of
+// wire as is sent: at byte number at of its message.
+func (r *records) point(added []byte, at, base int) {
 	for _, p := range r.toBase {
 		binary.BigEndian.PutUint16(added[p:], 0xC000|uint16(base))
 	}
 	for _, p := range r.relative {
 		if int(p) < len(added) {
 			v := binary.BigEndian.Uint16(added[p:])
-			binary.BigEndian.PutUint16(added[p:], v+uint16(at-start))
+			binary.BigEndian.PutUint16(added[p:], v+uint16(at))
 		}
 	}
-	return dst
 }
 
 // template is one record that spells out the parked domain's name.

@@ -15,7 +15,6 @@
 package resolver
 
 import (
-	"encoding/binary"
 	"sync/atomic"
 
 	"domainpark/policy"
@@ -114,7 +113,9 @@ func (r *Resolver) resolve(dst []byte, s *snapshot, q *query.Query, req *request
 	demand := policy.NoDemand
 	if r.guard != nil {
 		demand = r.guard.Cookie(q, req.edns.cookie)
-		kind = cookieKind(kind, q, req, demand)
+		if q.Cookie != query.CookieNone || demand != policy.NoDemand {
+			kind = cookieKind(kind, q, req, demand)
+		}
 	}
 
 	// 4. Locate the operator's zone or the parked domain and answer.
@@ -138,7 +139,7 @@ func (r *Resolver) resolve(dst []byte, s *snapshot, q *query.Query, req *request
 	slip := action == policy.Slip || demand == policy.DemandStream
 
 	// 6. Finish: sections, size, OPT.
-	dst = r.write(dst, s, q, req, &rep, slip)
+	dst = r.finish(dst, s, q, req, &rep, slip)
 	switch {
 	case slip:
 		return dst, query.Slipped
@@ -198,83 +199,6 @@ type reply struct {
 	ede     uint16
 }
 
-// counts is how many records a message has.
-type counts struct{ answer, ns, ar uint16 }
-
 func failure(kind query.Kind) reply { return reply{kind: kind, ede: noError} }
 
 func refusal(ede uint16) reply { return reply{kind: query.KindRefused, ede: ede} }
-
-// write appends the message for rep to dst. Records that do not fit are left
-// out: of the additional section as many sets as must, which nobody misses
-// (RFC 2181 §9), else all of them, with TC=1. slip leaves them out anyway. A
-// client that may be somebody else gets less of the additional section.
-func (r *Resolver) write(dst []byte, s *snapshot, q *query.Query, req *request, rep *reply, slip bool) []byte {
-	start := len(dst)
-	dst = append(dst, q.Message[:req.question]...)
-	body := len(dst)
-	room := q.Limit
-	if q.HasOPT {
-		room -= optBytes
-	}
-	var extra uint16 // how many records of the additional section there is room for
-	switch rec, z := rep.records, &req.zone; {
-	case slip, z.message != nil && !z.whole:
-		q.Truncate = true
-		if slip {
-			rep.ede, req.edns.nsid = noError, false // no larger than it has to be
-		}
-	case z.message != nil:
-		dst, extra, q.MaxAge = z.message, z.ar, z.maxAge
-	case rec != nil:
-		var size int
-		size = len(rec.wire)
-		if rec.ar > 0 {
-			size, extra = rec.fit(r.additionalRoom(room, s, q, &req.edns) - (body - start))
-		}
-		dst = rec.appendTo(dst, start, rep.base, q.Base, size)
-		if len(dst)-start > room {
-			dst, q.Truncate, extra = dst[:body], true, 0
-		} else {
-			q.MaxAge = rec.maxAge
-		}
-	}
-	putHeader(dst[start:start+headerBytes], q, req, rep, extra)
-	if q.HasOPT {
-		dst = r.appendOPT(dst, start, s, q, &req.edns, rep.ede)
-	}
-	return dst
-}
-
-// putHeader writes flags and counts over those of the query. RD and CD are
-// copied (RFC 1035 §4.1.1, RFC 4035 §3.1.6), RA and AD are never set.
-func putHeader(header []byte, q *query.Query, req *request, rep *reply, extra uint16) {
-	flags := flagQR | uint16(req.opcode)<<opcodeShift | req.flags&(flagRD|flagCD) | q.Rcode&15
-	if speaksFor[rep.kind] && !req.zone.foreign {
-		flags |= flagAA
-	}
-	c := counts{ar: extra}
-	switch {
-	case q.Truncate:
-		flags |= flagTC
-	case rep.records != nil:
-		c.answer, c.ns = rep.records.answer, rep.records.ns
-	default:
-		c.answer, c.ns = req.zone.answer, req.zone.ns
-	}
-	var qdcount uint64
-	if req.question > headerBytes {
-		qdcount = 1
-	}
-	if q.HasOPT {
-		c.ar++
-	}
-	binary.BigEndian.PutUint16(header[2:], flags)
-	binary.BigEndian.PutUint64(header[4:], qdcount<<48|uint64(c.answer)<<32|uint64(c.ns)<<16|uint64(c.ar))
-}
-
-// speaksFor tells which kinds of answer speak for a domain, with AA set: all
-// without an error that are about one.
-var speaksFor = [query.Kinds]bool{
-	query.KindNone: true, query.KindAnswer: true, query.KindNoData: true, query.KindNXDomain: true, query.KindReferral: true,
-}

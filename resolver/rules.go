@@ -23,6 +23,10 @@ const indexedTypes = typeCAA + 1
 type typeRules struct {
 	rrtype           uint16
 	scoped, ordinary []rule
+
+	// What ordinary says of the parked domain itself, nil when that has no records
+	// of the type: half of all queries need no look at patterns.
+	apex *records
 }
 
 type rule struct {
@@ -38,8 +42,11 @@ func (p *profile) find(rrtype uint16, q *query.Query, below int, underscore bool
 		return nil
 	}
 	rules := of.ordinary
-	if underscore {
+	switch {
+	case underscore:
 		rules = of.scoped
+	case below == 0:
+		return of.apex
 	}
 	for j := range rules {
 		if rules[j].pattern.matches(q, below) {
@@ -82,11 +89,16 @@ func (p *profile) add(rrtype uint16, r rule) {
 	}
 }
 
-// sort puts the more specific patterns first.
+// sort puts the more specific patterns first, and notes what the parked domain
+// itself has.
 func (p *profile) sort() {
-	for _, t := range p.types {
+	for i := range p.types {
+		t := &p.types[i]
 		for _, rules := range [][]rule{t.scoped, t.ordinary} {
 			slices.SortFunc(rules, func(a, b rule) int { return a.pattern.compare(&b.pattern) })
+		}
+		if i := slices.IndexFunc(t.ordinary, func(r rule) bool { return r.pattern.least == 0 }); i >= 0 {
+			t.apex = t.ordinary[i].records
 		}
 	}
 }

@@ -135,7 +135,7 @@ func BenchmarkSteps(b *testing.B) {
 		}},
 		{"4-locate-and-answer", func(st *state) { st.rep = s.answer(buf, &st.q, &st.req) }},
 		{"5-limit", func(st *state) { r.guard.Limit(&st.q) }},
-		{"6-finish", func(st *state) { r.write(buf, s, &st.q, &st.req, &st.rep, false) }},
+		{"6-finish", func(st *state) { r.finish(buf, s, &st.q, &st.req, &st.rep, false) }},
 		{"7-observe", func(st *state) { observe(&st.q) }},
 	} {
 		b.Run(step.name, func(b *testing.B) {
