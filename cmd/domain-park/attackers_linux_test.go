@@ -9,13 +9,14 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/quic-go/quic-go"
+	"golang.org/x/sys/unix"
 )
 
 // attack is what a program of attackers does to a server, all of it at once.
@@ -34,8 +35,8 @@ type attack struct {
 // Its value is an attack in JSON.
 const asAttackers = "DOMAIN_PARK_AS_ATTACKERS"
 
-// TestAttack is that program. It says when its idle connections are open, and
-// goes on until its standard input ends.
+// TestAttack is that program. It says when its idle connections are open, then
+// does all the rest until its standard input ends.
 func TestAttack(t *testing.T) {
 	text := os.Getenv(asAttackers)
 	if text == "" {
@@ -45,14 +46,12 @@ func TestAttack(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &a); err != nil {
 		t.Fatal(err)
 	}
-	// They stand for other machines: the CPUs are the server's and its honest
-	// clients' first.
-	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, 19); err != nil {
-		t.Fatal(err)
-	}
+	standBack(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	hello := clientHello(t, nil)
+	held := a.hold()
+	fmt.Println("idle", len(held))
 	for i := range a.Drips {
 		all.Go(func() { a.drip(ctx, address(2, a.First, i/50)) })
 	}
@@ -61,14 +60,34 @@ func TestAttack(t *testing.T) {
 	}
 	all.Go(func() { a.handshakes(ctx, address(4, a.First, 0), hello) })
 	all.Go(func() { a.deaf(ctx, address(5, a.First, 0)) })
-	held := a.hold()
-	fmt.Println("idle", len(held))
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	cancel()
 	for _, c := range held {
 		c.Close()
 	}
 	all.Wait()
+}
+
+// standBack leaves the CPUs to the server and its honest clients whenever these
+// want one: real attackers have machines of their own, and never their victim's
+// CPU. What is left is enough for them; how many handshakes they sent is logged.
+// The kernel knows priorities of threads, not of programs, and Go has started
+// several by now, so the program starts anew from one that has the priority, which
+// all of its threads then inherit.
+func standBack(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	is, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if is.Policy == unix.SCHED_IDLE {
+		return
+	}
+	if err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE}, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Fatal(unix.Exec("/proc/self/exe", os.Args, os.Environ()))
 }
 
 // address is the n-th loopback address of a kind of attackers.
@@ -155,46 +174,55 @@ func (a *attack) stop(ctx context.Context, from *net.TCPAddr, half string) {
 	}
 }
 
-// handshakes sends so many hellos a second, and resets what comes of them so
-// that the ports are free again.
+// handshakes sends so many hellos a second, whether or not the server keeps up,
+// and resets what comes of them so that the ports are free again.
 func (a *attack) handshakes(ctx context.Context, from *net.TCPAddr, hello string) {
-	const ticks = 100 // a second
+	const (
+		ticks  = 100  // a second
+		atOnce = 2000 // under way; what a server that fails would make is bounded
+	)
 	tick := time.NewTicker(time.Second / ticks)
 	defer tick.Stop()
-	todo := make(chan struct{}, 64)
+	places := make(chan struct{}, atOnce)
 	var begun, answered atomic.Int64
 	var all sync.WaitGroup
-	for range 64 {
-		all.Go(func() {
-			for range todo {
-				c, err := dialFrom(from, a.DoT)
-				if err != nil {
-					continue
-				}
-				_, _ = io.WriteString(c, hello)
-				_ = c.SetReadDeadline(time.Now().Add(time.Second))
-				const handshakeRecord, bytes = 22, 4096 // RFC 8446 §5.1; an alert is 21
-				answer := make([]byte, bytes)
-				begun.Add(1)
-				if n, _ := c.Read(answer); n > 0 && answer[0] == handshakeRecord {
-					answered.Add(1)
-				}
-				_ = c.(*net.TCPConn).SetLinger(0)
-				c.Close()
-			}
-		})
-	}
-	for ; ctx.Err() == nil; await(ctx, tick) {
-		for range a.Handshakes / ticks {
+	start, sent, missed := time.Now(), 0, 0
+	for ; a.Handshakes > 0 && ctx.Err() == nil; await(ctx, tick) {
+		for due := int(time.Since(start).Seconds() * float64(a.Handshakes)); sent+missed < due; {
 			select {
-			case todo <- struct{}{}:
-			default: // this machine can't do more
+			case places <- struct{}{}:
+				sent++
+				all.Go(func() {
+					if a.handshake(from, hello, &begun) {
+						answered.Add(1)
+					}
+					<-places
+				})
+			default:
+				missed++
 			}
 		}
 	}
-	close(todo)
 	all.Wait()
-	fmt.Printf("handshakes %d, %d went on\n", begun.Load(), answered.Load())
+	fmt.Printf("handshakes %d begun in %.0f s, %.0f a second, %d went on\n", begun.Load(), time.Since(start).Seconds(),
+		float64(begun.Load())/time.Since(start).Seconds(), answered.Load())
+}
+
+// handshake sends a hello and tells whether the server went on with it.
+func (a *attack) handshake(from *net.TCPAddr, hello string, begun *atomic.Int64) bool {
+	c, err := dialFrom(from, a.DoT)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	begun.Add(1)
+	_, _ = io.WriteString(c, hello)
+	_ = c.SetReadDeadline(time.Now().Add(time.Second))
+	const handshakeRecord, bytes = 22, 4096 // RFC 8446 §5.1; an alert is 21
+	answer := make([]byte, bytes)
+	n, _ := c.Read(answer)
+	_ = c.(*net.TCPConn).SetLinger(0)
+	return n > 0 && answer[0] == handshakeRecord
 }
 
 // deaf begins QUIC handshakes and hears nothing of the server.

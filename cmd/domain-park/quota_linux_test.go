@@ -20,18 +20,20 @@ import (
 )
 
 // underAttack is a server that trusts nobody, so that loopback has limits, and
-// keeps idle connections for so long that as many as it may have come together.
+// keeps idle connections for so long that as many as it may have come together
+// and stay, also when their time shrinks to a tenth.
 const underAttack = `
 listen: {udp: ["127.0.0.1:0"], tcp: ["127.0.0.1:0"], dot: ["127.0.0.1:0"], doh: ["127.0.0.1:0"], doq: ["127.0.0.1:0"]}
 policy:
   trust: []
   responses: {rate: 0, errors: 0, all: 0}
-  timeouts: {idle: 1m}
+  timeouts: {idle: 10m}
 `
 
 const (
-	// answeredWithin is how long an honest client may wait, connection
-	// included.
+	// answeredWithin is how long nine of ten honest clients may wait, connection
+	// included. On two CPUs that are shared with the attackers 99 of 100 wait for
+	// less than half of that.
 	answeredWithin = 100 * time.Millisecond
 
 	memoryAtMost = 400 << 20
@@ -86,6 +88,8 @@ func TestHonestClientsAreAnsweredUnderAttack(t *testing.T) {
 	}
 	for _, a := range all {
 		a.input.Close()
+	}
+	for _, a := range all {
 		t.Log(strings.TrimSpace(a.await(t, "handshakes")))
 		a.Wait()
 	}
@@ -192,7 +196,11 @@ func (w *waiting) askOn(ctx context.Context, c certificateClient) {
 		w.failed = append(w.failed, err)
 		return
 	}
-	defer func() { hangUp() }()
+	defer func() {
+		if hangUp != nil {
+			hangUp()
+		}
+	}()
 	for n := 1; ctx.Err() == nil; await(ctx, tick) {
 		begin := time.Now()
 		if n++; n%10 == 0 {
@@ -220,9 +228,9 @@ func (w *waiting) note(waits *[]time.Duration, begin time.Time, err error) {
 	}
 }
 
-// report fails for every query without an answer, and when the usual wait is
-// too long. A single one may be longer: attackers, clients and server share
-// the machine's CPUs, and who of them gets one is up to the kernel.
+// report fails for every query without an answer, and when a tenth of them have
+// to wait for too long. A single one may: attackers, clients and server share the
+// machine's CPUs with whatever else runs there.
 func (w *waiting) report(t *testing.T, name string) {
 	t.Helper()
 	if len(w.failed) > 0 {
@@ -234,11 +242,11 @@ func (w *waiting) report(t *testing.T, name string) {
 			continue
 		}
 		slices.Sort(waits)
-		usual, worst := waits[len(waits)/2], waits[len(waits)-1]
+		most, worst := waits[len(waits)*9/10], waits[len(waits)-1]
 		t.Logf("%-4s %-4s %4d asked: half within %7s, 99 %% within %7s, all within %7s", name, kind, len(waits),
-			usual.Round(10*time.Microsecond), waits[len(waits)*99/100].Round(10*time.Microsecond), worst.Round(10*time.Microsecond))
-		if usual > answeredWithin && !raceDetector {
-			t.Errorf("%s: %s over %s connections is usual, want %s", name, usual, kind, answeredWithin)
+			waits[len(waits)/2].Round(10*time.Microsecond), waits[len(waits)*99/100].Round(10*time.Microsecond), worst.Round(10*time.Microsecond))
+		if most > answeredWithin && !raceDetector {
+			t.Errorf("%s: a tenth waits for more than %s over %s connections, want %s", name, most, kind, answeredWithin)
 		}
 	}
 }
