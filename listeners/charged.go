@@ -33,15 +33,12 @@ func charged(config *tls.Config, accounts Connections) *tls.Config {
 	// less for each.
 	claimed := chargedCertificate(config, accounts)
 	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		addr, now := remote(hello.Conn).Addr(), time.Now()
-		if !offersKey(hello) {
-			if !accounts.Handshake(now, addr) {
-				return nil, errHandshakes
-			}
-			return chosen(config, hello)
-		}
-		if !accounts.Resume(now, addr) {
+		due := tollOf(offersKey(hello))
+		if paidBy(hello.Conn) != due && !due.charge(accounts, time.Now(), remote(hello.Conn).Addr()) {
 			return nil, errHandshakes
+		}
+		if due == tollFull {
+			return chosen(config, hello)
 		}
 		own, err := chosen(config, hello)
 		switch {
@@ -69,7 +66,6 @@ func chosen(config *tls.Config, hello *tls.ClientHelloInfo) (*tls.Config, error)
 
 // offersKey tells whether hello asks to resume a session.
 func offersKey(hello *tls.ClientHelloInfo) bool {
-	const preSharedKey = 41 // RFC 8446 §4.2.11
 	return slices.Contains(hello.Extensions, preSharedKey)
 }
 

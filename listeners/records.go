@@ -2,6 +2,7 @@ package listeners
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"os"
 	"sync/atomic"
 )
@@ -25,6 +26,30 @@ type records struct {
 	hello int  // bytes of the handshake that were handed over
 	keeps bool // crypto/tls has had something large, and keeps the buffer
 	spent bool // the same, but too many connections do: this one is to end
+	toll  toll // what the client has paid before crypto/tls knew of it
+}
+
+// paid implements tolled.
+func (r *records) paid() toll { return r.toll }
+
+// admit reads the first record and charges its client, when it is a whole hello
+// and that has not been done at the doorstep. It returns errHandshakes when the
+// client may not go on.
+func (r *records) admit(accounts Connections, client netip.Addr) error {
+	for r.record() == 0 {
+		if _, err := r.receive(); err != nil {
+			return err
+		}
+	}
+	if r.toll != tollNone {
+		return nil
+	}
+	paid, ok := payAtHello(r.box.unread()[:r.record()], accounts, client)
+	if !ok {
+		return errHandshakes
+	}
+	r.toll = paid
+	return nil
 }
 
 // maxKept is how many connections may live on whose crypto/tls keeps a buffer of
@@ -83,11 +108,14 @@ func (r *records) receive() (int, error) {
 }
 
 // record is the length of the next record with its header, 0 when it is not
+// complete.
+func (r *records) record() int { return recordIn(r.box.unread()) }
+
+// recordIn is the length of the record that data begins with, 0 when it is not
 // complete. What can't be a record is as long as what is there: crypto/tls
 // knows what to say about it.
-func (r *records) record() int {
+func recordIn(data []byte) int {
 	const first, last = 20, 23 // change_cipher_spec to application_data, RFC 8446 §5.1
-	data := r.box.unread()
 	if len(data) > 0 && (data[0] < first || data[0] > last) {
 		return len(data)
 	}

@@ -113,6 +113,27 @@ func (c *calls) tryWrite(fd uintptr) bool {
 	return true
 }
 
+// receiveNow receives what has arrived, without waiting, and returns how many bytes
+// that is. What else there is to know of conn, the next receive will tell.
+func receiveNow(conn syscall.RawConn, p []byte) (n int) {
+	_ = conn.Read(func(fd uintptr) bool {
+		got, errno := call(unix.SYS_RECVFROM, fd, p, unix.MSG_DONTWAIT)
+		if errno == 0 {
+			n = got
+		}
+		return true
+	})
+	return n
+}
+
+// sendNow sends p, as far as that is possible without waiting.
+func sendNow(conn syscall.RawConn, p []byte) {
+	_ = conn.Write(func(fd uintptr) bool {
+		_, _ = call(unix.SYS_SENDTO, fd, p, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		return true
+	})
+}
+
 // call is recvfrom or sendto, begun again when a signal has interrupted it.
 func call(number, fd uintptr, p []byte, flags uintptr) (int, syscall.Errno) {
 	for {

@@ -96,16 +96,36 @@ func (c *stream) faulted() {
 	}
 }
 
+// greet prepares TLS and looks at what the client has sent so far. It tells
+// whether the client may go on.
+func (c *stream) greet(at *doorstep) bool {
+	c.secure = &secured{records: records{socket: c.raw, wait: true}}
+	if c.raw.calls == nil {
+		return true // handshake charges
+	}
+	arrived, paid, ok := at.meet(c.raw.calls.conn, c.server.accounts, c.client.Addr())
+	if ok {
+		c.secure.toll = paid
+		c.secure.box.put(arrived)
+	}
+	return ok
+}
+
 // handshake puts TLS in front of the connection.
 func (c *stream) handshake() (done bool) {
 	defer c.faulted()
-	s := &secured{records: records{socket: c.raw, wait: true}}
-	s.tls = c.server.secure(&s.records)
-	c.secure = s
+	s := c.secure
 	c.idleBy = time.Now().Add(c.server.timeouts().Handshake)
 	c.raw.writeBy = c.idleBy
 	c.arm()
-	err := s.tls.Handshake()
+	err := s.admit(c.server.accounts, c.client.Addr())
+	if err == errHandshakes {
+		_, _ = c.raw.Write(tooMany)
+	}
+	if err == nil {
+		s.tls = c.server.secure(&s.records)
+		err = s.tls.Handshake()
+	}
 	if err != nil {
 		c.server.log.Debug("TLS handshake failed",
 			"transport", c.server.transport.String(), "client", c.client.String(), "error", err)
@@ -346,7 +366,7 @@ func (c *stream) close() {
 	c.in.release()
 	if c.secure != nil {
 		c.secure.release()
-		if !c.stuck {
+		if !c.stuck && c.secure.tls != nil {
 			c.raw.last()
 			_ = c.secure.tls.Close()
 		}

@@ -38,10 +38,11 @@ type streams struct {
 	lines     throttle
 	serial    atomic.Uint32 // numbers connections, for Query.Worker
 
-	secured handshakers
-	running sync.WaitGroup // open connections
-	mu      sync.Mutex
-	open    map[*stream]struct{}
+	secured  handshakers
+	doorstep doorstep       // of whoever calls start
+	running  sync.WaitGroup // open connections
+	mu       sync.Mutex
+	open     map[*stream]struct{}
 
 	// Set by drain, before draining.
 	lookUntil time.Time
@@ -120,7 +121,8 @@ func (s *streams) complain(err error) {
 	}
 }
 
-// start registers a connection and serves it, or closes it at once.
+// start registers a connection and serves it, or closes it at once. One goroutine
+// calls it.
 func (s *streams) start(raw net.Conn) {
 	defer s.rejected(raw)
 	c := &stream{
@@ -135,6 +137,11 @@ func (s *streams) start(raw net.Conn) {
 	}
 	c.account = s.accounts.Open(now, c.client.Addr(), c.evict)
 	if c.account == nil {
+		_ = raw.Close()
+		return
+	}
+	if s.secure != nil && !c.greet(&s.doorstep) {
+		c.account.Close()
 		_ = raw.Close()
 		return
 	}

@@ -1,0 +1,90 @@
+package listeners
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// accepted is a TCP connection on which sent has arrived, and its client.
+func accepted(t *testing.T, sent []byte) (here *net.TCPConn, client net.Conn) {
+	t.Helper()
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client = dial(t, "tcp", l.Addr().String())
+	write(t, client, sent)
+	if here, err = l.AcceptTCP(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { here.Close() })
+	raw, err := here.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := make([]byte, len(sent)+1)
+	raw.Read(func(fd uintptr) bool {
+		n, _, _ := unix.Recvfrom(int(fd), look, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		return n == len(sent)
+	})
+	return here, client
+}
+
+func TestWhoMakesTooManyHandshakesIsSentAwayAtTheDoorstep(t *testing.T) {
+	hello := helloOf(t, clientTLS())
+	for _, c := range []struct {
+		name string
+		sent []byte
+		full int
+		paid toll
+		ok   bool
+		want []string
+	}{
+		{"a hello that may go on", hello, 1, tollFull, true, []string{"handshake"}},
+		{"one too many", hello, 0, tollFull, false, []string{"handshake"}},
+		{"half a hello", hello[:len(hello)/2], 0, tollNone, true, nil},
+		{"no hello", []byte("GET / HTTP/1.1\r\n\r\n"), 0, tollNone, true, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLedger()
+			l.full = c.full
+			here, client := accepted(t, c.sent)
+			raw, err := here.SyscallConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var at doorstep
+			arrived, paid, ok := at.meet(raw, l, netip.MustParseAddr("127.0.0.1"))
+			if string(arrived) != string(c.sent) || paid != c.paid || ok != c.ok {
+				t.Errorf("%d bytes, paid %d, ok %v; want %d, %d, %v", len(arrived), paid, ok, len(c.sent), c.paid, c.ok)
+			}
+			l.expect(t, c.name, c.want...)
+			here.Close()
+			client.SetDeadline(time.Now().Add(5 * time.Second))
+			said, err := io.ReadAll(client)
+			if err != nil || !ok && string(said) != string(tooMany) || ok && len(said) > 0 {
+				t.Errorf("the client hears %x, %v", said, err)
+			}
+		})
+	}
+}
+
+// A client of crypto/tls reads the alert as the one that crypto/tls would send.
+func TestTheDoorstepsAlertIsUnderstood(t *testing.T) {
+	l := newLedger()
+	l.full = 0
+	s := dotWith(t, l, 1)
+	c := tls.Client(dial(t, "tcp", s.addrOf(t, "dot")), clientTLS())
+	defer c.Close()
+	const want = "remote error: tls: internal error"
+	if err := c.Handshake(); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
