@@ -72,7 +72,8 @@ func readDomains(v value, path string) ([]string, bool) {
 }
 
 func parseDomains(v value, path, text string) []string {
-	names := make([]string, 0, strings.Count(text, "\n")+1)
+	const shortest = len("a.b\n") // there may be many empty lines
+	names := make([]string, 0, min(strings.Count(text, "\n"), len(text)/shortest)+1)
 	bad := 0
 	for number := 1; text != ""; number++ {
 		var line string

@@ -18,6 +18,10 @@ const (
 
 	// maxListBytes bounds files that are lists: ten million domains.
 	maxListBytes = 256 << 20
+
+	// maxLineBytes bounds a line of any of them: what is longer was never written
+	// by a person, and would be taken apart and quoted.
+	maxLineBytes = 1 << 20
 )
 
 // readFile reads at most most bytes of what may be a file of any sort. Its
@@ -49,7 +53,22 @@ func readFile(path string, most int64) (string, error) {
 	if n > most {
 		return "", mistake(fmt.Sprintf("%s is larger than %d MiB", path, most>>20))
 	}
+	if line := longLine(text.String()); line > 0 {
+		return "", mistake(fmt.Sprintf("%s:%d: a line longer than %d MiB; is this a text of lines?", path, line, maxLineBytes>>20))
+	}
 	return text.String(), nil
+}
+
+// longLine is the number of the first line of text that is too long, 0 for none.
+func longLine(text string) (number int) {
+	for number = 1; len(text) > maxLineBytes; number++ {
+		end := strings.IndexByte(text[:maxLineBytes+1], '\n')
+		if end < 0 {
+			return number
+		}
+		text = text[end+1:]
+	}
+	return 0
 }
 
 // readText is readFile for text that messages may quote. A private key, given

@@ -1,6 +1,9 @@
 package resolver
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // entry is one entry of a master file (RFC 1035 §5.1): a directive or a
 // record, which parentheses may spread over several lines.
@@ -12,23 +15,56 @@ type entry struct {
 	raw    string // the entry's first line as it stands in the file
 }
 
-// splitEntries reads the entries of a master file. Quotes and parentheses that
-// are never closed are the only errors it knows; their position is returned.
-func splitEntries(text string) (entries []entry, errLine int, reason string) {
+// Bounds on a master file, so that a file of something else, which somebody put
+// in a zone's place, costs a line in the log and not the memory of the machine.
+const (
+	// MaxLineBytes is how long an entry and a line may be. The longest record
+	// has 65,535 bytes of data, which are 256 KiB when each is written \DDD, the
+	// longest form there is; the rest is for blanks and comments.
+	MaxLineBytes = 1 << 20
+
+	// maxMistakes is how many mistakes are told of one file. Each takes a hundred
+	// times the memory of the shortest line with one.
+	maxMistakes = 10_000
+)
+
+const (
+	longLine  = "a line longer than 1 MiB; is this a text of lines?"
+	longEntry = "a record longer than 1 MiB; is a parenthesis closed too late?"
+)
+
+// eachEntry calls take for the entries of a master file until it returns false.
+// Quotes and parentheses that are never closed and what is too long are the only
+// errors it knows; their position is returned.
+func eachEntry(text string, take func(*entry) bool) (errLine int, reason string) {
 	line := 1
 	for len(text) > 0 {
 		e, lines, after, reason := cutEntry(text)
 		if reason != "" {
-			return entries, line, reason
+			return line, reason
 		}
 		if strings.TrimSpace(e.owner+e.rest) != "" {
 			e.line = line
-			entries = append(entries, e)
+			if !take(&e) {
+				break
+			}
 		}
 		line += lines
 		text = text[after:]
 	}
-	return entries, 0, ""
+	return 0, ""
+}
+
+// longLineIn is the number of the first line of text that is too long, 0 for none.
+func longLineIn(text []byte) (number int) {
+	for number = 1; len(text) > MaxLineBytes; number++ {
+		end := bytes.IndexByte(text[:MaxLineBytes+1], '\n')
+		if end < 0 {
+			return number
+		}
+		text = text[end+1:]
+	}
+	return 0
 }
 
 // cutEntry reads the entry that text begins with. It returns how many lines it
@@ -40,6 +76,9 @@ func cutEntry(text string) (e entry, lines, after int, reason string) {
 	i := 0
 scan:
 	for ; i < len(text); i++ {
+		if b.Len() > MaxLineBytes {
+			return e, 0, 0, longEntry
+		}
 		c := text[i]
 		switch {
 		case c == '\\' && i+1 < len(text) && text[i+1] != '\n':

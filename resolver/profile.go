@@ -42,6 +42,9 @@ const pemHead = "-----BEGIN "
 // editors put first. A PEM file is an error that quotes nothing of it, as it
 // may be a private key.
 func (s Source) text() (string, *Error) {
+	if line := longLineIn(s.Text); line > 0 {
+		return "", &Error{File: s.Name, Line: line, Reason: longLine}
+	}
 	text := strings.TrimPrefix(string(s.Text), "\ufeff")
 	if strings.HasPrefix(text, pemHead) || strings.Contains(text, "\n"+pemHead) {
 		return "", &Error{File: s.Name, Line: 1, Reason: "a PEM file, such as a certificate or a key, or with one in it; give another file"}
@@ -56,10 +59,14 @@ func readProfile(source Source, v values, ttl uint32) (*profile, []error) {
 	if err != nil {
 		return nil, []error{err}
 	}
-	entries, line, reason := splitEntries(text)
-	for i := range entries {
-		r.entry(&entries[i])
-	}
+	line, reason := eachEntry(text, func(e *entry) bool {
+		if len(r.errs) >= maxMistakes {
+			r.fail(e.line, 0, "more than %d mistakes: from here on the profile was not read", maxMistakes)
+			return false
+		}
+		r.entry(e)
+		return true
+	})
 	if reason != "" {
 		r.fail(line, 0, "%s", reason)
 	}

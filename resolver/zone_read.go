@@ -99,19 +99,31 @@ func (r *zoneReader) read(source Source, f zoneFile) {
 		r.errs = append(r.errs, err)
 		return
 	}
-	entries, line, reason := splitEntries(text)
-	for i := range entries {
-		if i%giveWayEvery == giveWayEvery-1 {
+	n := 0
+	line, reason := eachEntry(text, func(e *entry) bool {
+		if n++; n%giveWayEvery == 0 {
 			runtime.Gosched()
 		}
-		if e := &entries[i]; strings.HasPrefix(e.owner, "$") {
+		if len(r.errs) >= maxMistakes {
+			r.tooMany(f.number, e.line)
+			return false
+		}
+		if strings.HasPrefix(e.owner, "$") {
 			r.directive(&f, e)
 		} else {
 			r.record(&f, e)
 		}
-	}
+		return true
+	})
 	if reason != "" {
 		r.fail(f.number, line, 0, "%s", reason)
+	}
+}
+
+// tooMany tells, once, that a zone has more mistakes than are worth reading.
+func (r *zoneReader) tooMany(file, line int) {
+	if len(r.errs) == maxMistakes {
+		r.fail(file, line, 0, "more than %d mistakes: from here on the zone was not read; is this a zone file?", maxMistakes)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -136,10 +137,15 @@ func (d *zoneDirectory) file(name string) (resolver.Source, error) {
 		return resolver.Source{}, fmt.Errorf("%s is larger than %d MiB", path, maxZoneBytes>>20)
 	}
 	text := make([]byte, 0, info.Size()+1)
+	line := 0 // where the last line begins
 	for {
-		n, err := f.Read(text[len(text):cap(text)])
+		n, err := f.Read(text[len(text):min(cap(text), len(text)+resolver.MaxLineBytes)])
 		text = text[:len(text)+n]
-		if errors.Is(err, io.EOF) {
+		if end := bytes.LastIndexByte(text[len(text)-n:], '\n'); end >= 0 {
+			line = len(text) - n + end + 1
+		}
+		tooLong := len(text)-line > resolver.MaxLineBytes // which the resolver tells: no more of it is worth memory
+		if errors.Is(err, io.EOF) || tooLong {
 			return resolver.Source{Name: path, Text: text}, nil
 		}
 		if err != nil {
