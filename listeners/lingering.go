@@ -29,7 +29,7 @@ func (s *lingeringSocket) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &lingeringConn{TCPConn: c, socket: s}, nil
+	return &lingeringConn{directConn: direct(c), socket: s}, nil
 }
 
 // drain has connections linger, and ends accepting after lastLook, in which what
@@ -62,7 +62,7 @@ func (s *lingeringSocket) linger(read func()) bool {
 }
 
 type lingeringConn struct {
-	*net.TCPConn
+	*directConn
 	socket *lingeringSocket
 	ended  atomic.Bool
 }
