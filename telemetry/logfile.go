@@ -92,9 +92,15 @@ func (f *logFile) follow(now time.Time) {
 		f.torn = false
 	}
 	if err := f.open(); err != nil {
+		if errors.Is(err, fs.ErrPermission) { // it could be opened at the start
+			err = fmt.Errorf("%w; hint: %s", err, madeAnew)
+		}
 		f.complain(err, now)
 	}
 }
+
+// madeAnew is what most often keeps a server from a file that it had open.
+const madeAnew = "if its directory was removed and made anew, restart the server: the sandbox lets it into the old one alone"
 
 // write appends lines, and tells whether all of them are in the file.
 func (f *logFile) write(lines []byte, now time.Time) bool {

@@ -165,6 +165,27 @@ telemetry: {queries: {file: %s}}
 	}
 }
 
+// TestQueryLogDirectoryMadeAnewIsTold: to the sandbox it is another directory, and
+// what is lost must not be lost without a word.
+func TestQueryLogDirectoryMadeAnewIsTold(t *testing.T) {
+	needLandlock(t)
+	logs := filepath.Join(t.TempDir(), "logs")
+	if err := os.Mkdir(logs, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(logs, "queries.log")
+	srv := startReloadable(t, "telemetry: {queries: {file: "+file+"}}")
+	if err := os.RemoveAll(logs); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(logs, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	srv.await(file + ": permission denied; hint: if its directory was removed and made anew, restart the server")
+	srv.dmarc(t) // queries are answered
+	stopsInOrder(t, srv.running)
+}
+
 // A reload that needs a file from elsewhere fails and says why; files beside
 // those of the settings can be replaced.
 func TestReloadOutsideTheSandboxSaysSo(t *testing.T) {
