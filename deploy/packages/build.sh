@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
 # Builds the program, the .deb and the .rpm into a directory, given as the only
-# argument. What comes out depends on the commit, ARCH and VERSION alone: built
+# argument. What comes out depends on the commit and the variables below alone: built
 # again, elsewhere and later, it is the same to the byte.
 #
+#   MAINTAINER, HOMEPAGE
+#            who answers for the package, as NAME <ADDRESS>, and where it is
+#            from; default: the authors of LICENSE, with an address that is
+#            none (RFC 2606), and no homepage
 #   ARCH     amd64 (the default), arm64, …, as Go names it
 #   NFPM     the nfpm to use; default: built from tools/
 #   VERSION  default: from the newest tag v1.2.3, or of a commit without one
@@ -22,6 +26,7 @@ if [ -z "${VERSION:-}" ]; then
 	fi
 fi
 export VERSION
+export MAINTAINER=${MAINTAINER:-the domain-park authors <nobody@domain-park.example>} HOMEPAGE=${HOMEPAGE:-}
 
 umask 022
 work=$(mktemp -d)
@@ -61,7 +66,7 @@ cat <<-END | gzip -9n | file 0644 /usr/share/doc/domain-park/changelog.gz
 
 	  * The changes are the commits of the repository.
 
-	 -- domain-park maintainers <maintainers@domain-park.example>  $(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")
+	 -- $MAINTAINER  $(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")
 END
 file 0644 /usr/share/lintian/overrides/domain-park <"$here/lintian-overrides"
 find "$STAGE" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
