@@ -25,6 +25,7 @@ type snapshot struct {
 
 	// The operator's zones.
 	zoneData  zoneData
+	signed    []signedZone
 	zones     []ZoneInfo
 	zoneSize  ZoneSize
 	reportTTL uint32 // of the records that authorise DMARC reports, seconds

@@ -46,6 +46,10 @@ type Config struct {
 	// is a mistake.
 	Include func(file string) (Source, error)
 
+	// Verify is how many signatures of each signed zone are verified when it is
+	// read, at most; those that are not good are mistakes. Zero: none.
+	Verify int
+
 	// Readers is how many goroutines read zones at once; zero: one a CPU.
 	Readers int
 

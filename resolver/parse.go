@@ -36,12 +36,18 @@ const (
 	typeDNAME = 39
 	typeOPT   = 41
 	typeDS    = 43
+	typeRRSIG = 46
+	typeNSEC  = 47
 	typeSVCB  = 64
 	typeHTTPS = 65
 	typeIXFR  = 251
 	typeAXFR  = 252
 	typeANY   = 255
 	typeCAA   = 257
+
+	typeDNSKEY     = 48
+	typeNSEC3      = 50
+	typeNSEC3PARAM = 51
 
 	classIN = 1
 	classCH = 3

@@ -6,9 +6,10 @@
 // For every domain in the world it gives the records of the profile
 // (parked.zone), compiled when settings are loaded, so that answering a query
 // is little more than copying bytes behind the question. Names in the
-// operator's own zones are answered from those. It keeps to RFC 1034, 1035,
-// 2181, 2308, 3597, 4343, 4592, 6604, 6672, 6891, 7828, 8482, 8906, 8914 and
-// 9471; docs/conformance.md says where.
+// operator's own zones are answered from those, with the signatures and denials
+// of zones that came signed. It keeps to RFC 1034, 1035, 2181, 2308, 3597, 4034,
+// 4035, 4343, 4592, 5155, 6604, 6672, 6891, 7828, 8482, 8906, 8914 and 9471;
+// docs/conformance.md says where.
 //
 // Start at [Resolver.Resolve]. The resolver never recurses, never asks anybody
 // and keeps no state between queries.

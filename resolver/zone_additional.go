@@ -77,7 +77,7 @@ func (a *zoneAnswer) host(to []byte, sort hosts) {
 	}
 	for _, rrtype := range [...]uint16{typeA, typeAAAA} {
 		if s := a.s.zoneData.set(node, rrtype); s.data != nil {
-			a.w.set(&a.w.ar, to, s, s.ttl)
+			a.put(&a.w.ar, to, s, s.ttl)
 		}
 	}
 }
@@ -106,7 +106,13 @@ func (a *zoneAnswer) refer() {
 	if !a.w.set(&a.w.ns, cut, ns, ns.ttl) {
 		return
 	}
-	if ds := a.s.zoneData.set(a.spot.cutNode, typeDS); a.do && ds.data != nil && !a.w.set(&a.w.ns, cut, ds, ds.ttl) {
+	switch ds := a.s.zoneData.set(a.spot.cutNode, typeDS); {
+	case a.do && ds.data != nil:
+		a.put(&a.w.ns, cut, ds, ds.ttl)
+	case a.zone != nil:
+		a.denyDS(a.spot.cut)
+	}
+	if !a.writeProofs() {
 		return
 	}
 	// Without the addresses of name servers within the delegation nobody gets

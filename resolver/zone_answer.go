@@ -19,6 +19,10 @@ type zoneAnswer struct {
 	spot spot // where it lies
 	kind query.Kind
 
+	zone   *signedZone // that of spot, for those who know DNSSEC; nil: it is unsigned, or they do not
+	wild   bool        // a wildcard stands for name
+	proofs proofs
+
 	steps   int              // how many aliases there are in the answer
 	targets [maxChain]uint16 // where in the message the name stands that each leads to
 	alias   uint32           // the last DNAME record's node
@@ -41,8 +45,10 @@ type zoneReply struct {
 func (s *snapshot) answerFromZone(dst []byte, q *query.Query, req *request) reply {
 	a := zoneAnswer{s: s, q: q, rrtype: q.Type, do: q.DO, name: name{q.Name, q.Labels[:q.Count]}, spot: req.spot}
 	a.w.begin(dst, q, req.question)
+	a.enter()
 	for a.step() && !a.w.full {
 	}
+	a.writeProofs()
 	req.zone = zoneReply{
 		message: a.w.dst,
 		counts:  a.w.counts,
@@ -80,6 +86,7 @@ func (a *zoneAnswer) step() (more bool) {
 		return a.node(0) // it has no records, but names below have
 	}
 	if n, ok := a.s.wildcard(a.name.from(p.closest)); ok {
+		a.wild = true
 		return a.node(n)
 	}
 	if p.reports >= p.closest { // what lies there can't be told from what is parked
@@ -98,6 +105,7 @@ func (a *zoneAnswer) fromParent() bool {
 	}
 	node := a.s.zoneData.above(a.spot.apexNode)
 	a.spot = p
+	a.enter()
 	if p.cut >= 0 {
 		a.refer()
 	} else {
@@ -108,7 +116,7 @@ func (a *zoneAnswer) fromParent() bool {
 
 // node answers for a name that has the records at n.
 func (a *zoneAnswer) node(n uint32) (more bool) {
-	if a.rrtype != typeCNAME {
+	if a.rrtype != typeCNAME && !a.besideAlias(n) {
 		if s := a.s.zoneData.set(n, typeCNAME); s.data != nil {
 			return a.follow(s)
 		}
@@ -119,17 +127,26 @@ func (a *zoneAnswer) node(n uint32) (more bool) {
 
 // records answers with the records at n that are asked for.
 func (a *zoneAnswer) records(n uint32) {
-	if a.rrtype == typeANY && n != 0 {
+	var s zoneSet
+	switch {
+	case a.rrtype == typeANY && n != 0 && a.s.signedAt(a.spot.apexNode) == nil:
 		a.any()
 		return
+	case a.rrtype == typeANY:
+		s = a.s.zoneData.smallest(n)
+	case a.rrtype == typeRRSIG:
+		a.signatures(n)
+		return
+	default:
+		s = a.s.zoneData.set(n, a.rrtype)
 	}
-	s := a.s.zoneData.set(n, a.rrtype)
 	if s.data == nil {
 		a.negative(query.KindNoData)
 		return
 	}
 	a.kind = query.KindAnswer
-	if a.w.set(&a.w.answer, a.name.wire, s, s.ttl) {
+	a.proveExpansion()
+	if a.put(&a.w.answer, a.name.wire, s, s.ttl) && a.writeProofs() {
 		a.addresses(s)
 	}
 }
@@ -137,7 +154,8 @@ func (a *zoneAnswer) records(n uint32) {
 // hinfo is the record that RFC 8482 §4.2 suggests.
 var hinfo = []byte("\x07RFC8482\x00")
 
-// any answers with one record that stands for all (RFC 8482 §4.2).
+// any answers with one record that stands for all (RFC 8482 §4.2). In a signed
+// zone it would be bogus: one of the sets is the answer there (§4.1).
 func (a *zoneAnswer) any() {
 	a.single(typeHINFO, a.s.zoneData.set(a.spot.apexNode, typeSOA).ttl, hinfo)
 }
@@ -157,13 +175,15 @@ func (a *zoneAnswer) negative(kind query.Kind) {
 		a.kind = query.KindAnswer
 	}
 	soa := a.s.zoneData.set(a.spot.apexNode, typeSOA)
-	a.w.set(&a.w.ns, a.name.from(a.spot.apex), soa, soa.negativeTTL())
+	a.put(&a.w.ns, a.name.from(a.spot.apex), soa, soa.negativeTTL())
+	a.deny(kind)
 }
 
 // follow adds a CNAME record and goes on with the name it leads to.
 func (a *zoneAnswer) follow(cname zoneSet) (more bool) {
 	a.kind = query.KindAnswer
-	if !a.w.set(&a.w.answer, a.name.wire, cname, cname.ttl) || a.rrtype == typeANY {
+	a.proveExpansion()
+	if !a.put(&a.w.answer, a.name.wire, cname, cname.ttl) || a.rrtype == typeANY {
 		return false // a CNAME is all that a name can have (RFC 1034 §3.6.2)
 	}
 	return a.goOn(cname.first())
@@ -176,7 +196,7 @@ func (a *zoneAnswer) rename() (more bool) {
 	dname := a.s.zoneData.set(a.spot.aliasNode, typeDNAME)
 	if a.alias != a.spot.aliasNode {
 		a.alias = a.spot.aliasNode
-		if !a.w.set(&a.w.answer, a.name.from(a.spot.alias), dname, dname.ttl) {
+		if !a.put(&a.w.answer, a.name.from(a.spot.alias), dname, dname.ttl) {
 			return false
 		}
 	}
@@ -210,6 +230,7 @@ func (a *zoneAnswer) goOn(target []byte) (more bool) {
 	a.steps++
 	a.name = labelled(next, &a.q.AliasLabels)
 	a.spot = a.s.spotOf(a.name, 0)
+	a.enter()
 	return a.spot.in
 }
 

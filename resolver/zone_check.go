@@ -19,12 +19,14 @@ type zoneChecker struct {
 type zoneOwner struct {
 	name    string // wire format
 	records []zoneRecord
-	sets    int
+	sets    int        // without NSEC and RRSIG, which stand beside any others
 	cut     *zoneOwner // the delegation that it lies below, or is
+	at      uint32     // where the records are in zoneData
 }
 
-// checkZone reports mistakes to r and returns the zone's names in order.
-func checkZone(r *zoneReader) []*zoneOwner {
+// checkZone reports mistakes to r and returns the zone's names in order, and the
+// chain of its denials when it is signed.
+func checkZone(r *zoneReader) ([]*zoneOwner, *chain) {
 	c := &zoneChecker{r: r, names: map[string]*zoneOwner{}}
 	for from := 0; from < len(r.records); {
 		to := from + 1
@@ -53,10 +55,13 @@ func checkZone(r *zoneReader) []*zoneOwner {
 	for _, o := range c.order {
 		c.targets(o)
 	}
-	return c.order
+	return c.order, c.signing()
 }
 
 func (c *zoneChecker) fail(rec *zoneRecord, format string, args ...any) {
+	if len(c.r.errs) >= maxMistakes {
+		return
+	}
 	c.r.fail(rec.file, rec.line, 0, format, args...)
 }
 
@@ -96,10 +101,12 @@ func (c *zoneChecker) owner(o *zoneOwner) {
 	size := 0
 	for i := range o.records {
 		rec := &o.records[i]
-		first := i == 0 || o.records[i-1].rrtype != rec.rrtype
-		if first {
-			o.sets++
+		first := i == 0 || !o.records[i-1].sameSet(rec)
+		if first && rec.rrtype != typeRRSIG { // what signs a set goes with it
 			size = 0
+		}
+		if first && rec.rrtype != typeRRSIG && rec.rrtype != typeNSEC {
+			o.sets++
 		}
 		before := size
 		size += 2 + 10 + len(rec.data)
@@ -151,8 +158,8 @@ func (c *zoneChecker) place(o *zoneOwner) {
 	for i := range o.records {
 		rec := &o.records[i]
 		glue := rec.rrtype == typeA || rec.rrtype == typeAAAA
-		delegation := o == o.cut && (rec.rrtype == typeNS || rec.rrtype == typeDS)
-		if !glue && !delegation && (i == 0 || o.records[i-1].rrtype != rec.rrtype) {
+		delegation := o == o.cut && (rec.rrtype == typeNS || signedAtCut(rec.rrtype) || signedAtCut(rec.covers()))
+		if !glue && !delegation && (i == 0 || !o.records[i-1].sameSet(rec)) {
 			c.fail(rec, "%s records of %s can't be asked for: line %d delegates %s; only addresses of name servers belong there",
 				dns.Type(rec.rrtype), text(o.name), o.cut.first(typeNS).line, text(o.cut.name))
 		}

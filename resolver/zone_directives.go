@@ -28,8 +28,10 @@ func (r *zoneReader) directive(f *zoneFile, e *entry) {
 		}
 	case "$INCLUDE":
 		r.included(f, e, fields)
+	case "$GENERATE":
+		r.generate(f, e)
 	default:
-		wrong("%s is not known; $ORIGIN, $TTL and $INCLUDE are (RFC 1035 §5.1, RFC 2308 §4)", e.owner)
+		wrong("%s is not known; $ORIGIN, $TTL, $INCLUDE and $GENERATE are (RFC 1035 §5.1, RFC 2308 §4)", e.owner)
 	}
 }
 

@@ -78,11 +78,10 @@ func (s *snapshot) wildcard(encloser []byte) (node uint32, ok bool) {
 
 // zoneData holds the records of all names in zones, one name after another:
 //
-//	uint32  of a zone's apex: where the records are that the zone above has
-//	        for this name, its delegation; 0: there are none
 //	uint16  how many sets there are
 //
-// and each set, SOA and NS before the others:
+// and each set, SOA and NS before the others, and directly behind each what
+// signs it:
 //
 //	uint16  type
 //	uint32  TTL, seconds
@@ -90,11 +89,16 @@ func (s *snapshot) wildcard(encloser []byte) (node uint32, ok bool) {
 //	uint32  how many bytes they take
 //
 // and each record: uint16 length and data, in wire format without compression.
-// Position 0 stands for no records.
+// Position 0 stands for no records. In front of a zone's apex stand:
+//
+//	uint32  where the records are that the zone above has for this name, its
+//	        delegation; 0: there are none
+//	uint32  which of the snapshot's signed zones it is, 1 for the first; 0: none
 type zoneData []byte
 
 const (
-	nodeHeadBytes = 4 + 2
+	apexHeadBytes = 4 + 4
+	nodeHeadBytes = 2
 	setHeadBytes  = 2 + 4 + 2 + 4
 )
 
@@ -103,6 +107,7 @@ type zoneSet struct {
 	rrtype uint16
 	count  uint16
 	ttl    uint32
+	signed uint32 // where in zoneData the set is that signs it; 0: there is none
 	data   []byte // nil: there is no such set
 }
 
@@ -111,8 +116,12 @@ func (z zoneData) above(node uint32) uint32 {
 	if node == 0 {
 		return 0
 	}
-	return binary.BigEndian.Uint32(z[node:])
+	return binary.BigEndian.Uint32(z[node-apexHeadBytes:])
 }
+
+// signing is which of the signed zones the one with its apex at node is, 1 for
+// the first; 0: it is unsigned.
+func (z zoneData) signing(node uint32) uint32 { return binary.BigEndian.Uint32(z[node-4:]) }
 
 // set returns the set of type rrtype at node.
 func (z zoneData) set(node uint32, rrtype uint16) zoneSet {
@@ -120,19 +129,28 @@ func (z zoneData) set(node uint32, rrtype uint16) zoneSet {
 		return zoneSet{}
 	}
 	at := int(node) + nodeHeadBytes
-	for range binary.BigEndian.Uint16(z[node+4:]) {
-		size := int(binary.BigEndian.Uint32(z[at+8:]))
+	for left := binary.BigEndian.Uint16(z[node:]); left > 0; left-- {
+		after := at + setHeadBytes + int(binary.BigEndian.Uint32(z[at+8:]))
 		if binary.BigEndian.Uint16(z[at:]) == rrtype {
-			return zoneSet{
-				rrtype: rrtype,
-				count:  binary.BigEndian.Uint16(z[at+6:]),
-				ttl:    binary.BigEndian.Uint32(z[at+2:]),
-				data:   z[at+setHeadBytes:][:size],
+			s := z.setAt(at)
+			if left > 1 && binary.BigEndian.Uint16(z[after:]) == typeRRSIG {
+				s.signed = uint32(after)
 			}
+			return s
 		}
-		at += setHeadBytes + size
+		at = after
 	}
 	return zoneSet{}
+}
+
+// setAt is the set that begins at at, without what signs it.
+func (z zoneData) setAt(at int) zoneSet {
+	return zoneSet{
+		rrtype: binary.BigEndian.Uint16(z[at:]),
+		count:  binary.BigEndian.Uint16(z[at+6:]),
+		ttl:    binary.BigEndian.Uint32(z[at+2:]),
+		data:   z[at+setHeadBytes:][:binary.BigEndian.Uint32(z[at+8:])],
+	}
 }
 
 // first is the data of the first record.

@@ -16,6 +16,7 @@ import (
 type ZoneInfo struct {
 	Name    string // presentation format, lower case, without the final dot
 	Records int
+	Signed  *Signed // nil: it is not signed
 }
 
 // Zones lists the operator's zones that are answered now, by name.
@@ -33,6 +34,7 @@ type zoneLoader struct {
 	apexes  map[string]int    // in wire format: which of cfg.Zones
 	above   map[string]uint32 // of an apex: where the delegation by the zone above is in zoneData
 	records []int
+	signed  []*Signed
 	errs    [][]error
 }
 
@@ -41,6 +43,7 @@ type loaded struct {
 	number int
 	apex   []byte
 	owners []*zoneOwner
+	chain  *chain // nil: it is not signed
 	errs   []error
 }
 
@@ -51,7 +54,7 @@ func (c *compiler) zones() {
 		return
 	}
 	l := &zoneLoader{compiler: c, apexes: map[string]int{}, above: map[string]uint32{},
-		records: make([]int, len(c.cfg.Zones)), errs: make([][]error, len(c.cfg.Zones))}
+		records: make([]int, len(c.cfg.Zones)), signed: make([]*Signed, len(c.cfg.Zones)), errs: make([][]error, len(c.cfg.Zones))}
 	c.s.zoneData = zoneData{0}
 	l.enterApexes()
 	for z := range l.read() {
@@ -121,9 +124,10 @@ func (l *zoneLoader) readOne(number int, buf []byte) (out loaded) {
 		return loaded{number: number, errs: []error{err}}
 	}
 	r := readZone(z, apex, l.cfg.Include, buf)
+	r.verify = l.cfg.Verify
 	out = loaded{number: number, apex: apex}
 	if len(r.errs) == 0 {
-		out.owners = checkZone(r)
+		out.owners, out.chain = checkZone(r)
 	}
 	slices.SortStableFunc(r.errs, func(a, b *Error) int {
 		return cmp.Or(cmp.Compare(slices.Index(r.files, a.File), slices.Index(r.files, b.File)), cmp.Compare(a.Line, b.Line))
@@ -141,35 +145,48 @@ func (l *zoneLoader) add(z loaded) {
 		return
 	}
 	l.s.zoneSize.Zones++
+	signing := l.beginChain(&z)
 	for _, o := range z.owners {
 		l.s.zoneSize.Names++
-		l.s.zoneSize.Records += len(o.records)
-		l.records[z.number] += len(o.records)
-		if err := l.addOwner(string(z.apex), o); err != nil {
+		l.count(z.number, o)
+		if err := l.addOwner(string(z.apex), signing, o); err != nil {
 			l.errs[z.number] = append(l.errs[z.number], err)
 			return
 		}
 	}
+	if err := l.addChain(&z, signing); err != nil {
+		l.errs[z.number] = append(l.errs[z.number], err)
+	}
+}
+
+// count counts the records of o, which is in zone number.
+func (l *zoneLoader) count(number int, o *zoneOwner) {
+	l.s.zoneSize.Records += len(o.records)
+	l.records[number] += len(o.records)
 }
 
 var errTooMuchZoneData = errors.New("the zones take more than 4 GiB together")
 
-// addOwner puts the records of one name into the snapshot.
-func (l *zoneLoader) addOwner(apex string, o *zoneOwner) error {
-	at := uint64(len(l.s.zoneData))
-	if at > 1<<32-1-1<<24 {
-		return errTooMuchZoneData
-	}
+// addOwner puts the records of one name into the snapshot. signing is as in
+// zoneData.
+func (l *zoneLoader) addOwner(apex string, signing uint32, o *zoneOwner) error {
 	deeper := l.deepest(o.name)
-	if deeper != apex && deeper != o.name {
-		return nil // a deeper zone answers
+	unused := deeper != apex && deeper != o.name // a deeper zone answers
+	if unused && o.first(typeNSEC) == nil {
+		return nil
+	}
+	if o.name == apex {
+		l.s.zoneData = binary.BigEndian.AppendUint32(append(l.s.zoneData, 0, 0, 0, 0), signing)
+	}
+	var err error
+	if o.at, err = l.appendOwner(o); err != nil || unused {
+		return err
 	}
 	if err := l.markAbove(o.name, apex); err != nil {
 		return err
 	}
-	l.s.zoneData = appendOwner(l.s.zoneData, o)
 	if deeper != apex {
-		l.above[deeper] = uint32(at)
+		l.above[deeper] = o.at
 		return nil
 	}
 	f := zoneName
@@ -183,7 +200,7 @@ func (l *zoneLoader) addOwner(apex string, o *zoneOwner) error {
 	if err != nil {
 		return err
 	}
-	n.value = uint32(at)
+	n.value = o.at
 	return nil
 }
 
@@ -221,15 +238,20 @@ func (l *zoneLoader) deepest(name string) string {
 	}
 }
 
-// appendOwner appends the records of one name as zoneData says.
-func appendOwner(z zoneData, o *zoneOwner) zoneData {
-	z = append(z, 0, 0, 0, 0)
-	z = binary.BigEndian.AppendUint16(z, uint16(o.sets))
-	for from := 0; from < len(o.records); {
+// appendOwner appends the records of one name as zoneData says, and tells where
+// they are.
+func (l *zoneLoader) appendOwner(o *zoneOwner) (uint32, error) {
+	at := uint64(len(l.s.zoneData))
+	if at > 1<<32-1-1<<24 {
+		return 0, errTooMuchZoneData
+	}
+	z := binary.BigEndian.AppendUint16(l.s.zoneData, 0)
+	sets := uint16(0)
+	for from := 0; from < len(o.records); sets++ {
 		to := from
 		head := len(z)
 		z = append(z, make([]byte, setHeadBytes)...)
-		for ; to < len(o.records) && o.records[to].rrtype == o.records[from].rrtype; to++ {
+		for ; to < len(o.records) && o.records[to].sameSet(&o.records[from]); to++ {
 			z = binary.BigEndian.AppendUint16(z, uint16(len(o.records[to].data)))
 			z = append(z, o.records[to].data...)
 		}
@@ -239,7 +261,9 @@ func appendOwner(z zoneData, o *zoneOwner) zoneData {
 		binary.BigEndian.PutUint32(z[head+8:], uint32(len(z)-head-setHeadBytes))
 		from = to
 	}
-	return z
+	binary.BigEndian.PutUint16(z[at:], sets)
+	l.s.zoneData = z
+	return uint32(at), nil
 }
 
 // finish links delegations and tells the mistakes, zone by zone.
@@ -252,10 +276,10 @@ func (l *zoneLoader) finish() {
 	}
 	for apex, at := range l.above {
 		n := l.s.domains.find([]byte(apex)) // every apex was added
-		binary.BigEndian.PutUint32(l.s.zoneData[n.value:], at)
+		binary.BigEndian.PutUint32(l.s.zoneData[n.value-apexHeadBytes:], at)
 	}
 	for apex, i := range l.apexes {
-		l.s.zones = append(l.s.zones, ZoneInfo{Name: string(appendText(nil, []byte(apex))), Records: l.records[i]})
+		l.s.zones = append(l.s.zones, ZoneInfo{Name: string(appendText(nil, []byte(apex))), Records: l.records[i], Signed: l.signed[i]})
 	}
 	slices.SortFunc(l.s.zones, func(a, b ZoneInfo) int { return cmp.Compare(a.Name, b.Name) })
 }

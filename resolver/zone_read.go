@@ -23,11 +23,14 @@ type zoneRecord struct {
 // zoneReader reads one zone and collects its mistakes.
 type zoneReader struct {
 	include func(file string) (Source, error)
+	verify  int    // how many signatures are verified at most
 	apex    string // wire format, lower case
 	name    string // presentation format, with the final dot
 	files   []string
 	full    bool // there were more than maxIncluded, and it has been said
+	made    int  // how many records $GENERATE has made
 	records []zoneRecord
+	hashed  []zoneRecord // NSEC3 and what signs it: owned by hashes, not by names (RFC 5155 §7.2.8)
 	errs    []*Error
 	buf     []byte // scratch for data in wire format
 }
@@ -62,21 +65,54 @@ func readZone(z *Zone, apex []byte, include func(string) (Source, error), buf []
 	r := &zoneReader{include: include, apex: string(apex), name: string(appendText(nil, apex)) + ".", buf: buf}
 	r.read(z.Source, zoneFile{origin: r.name, ttl: noTTL})
 	slices.SortStableFunc(r.records, func(a, b zoneRecord) int {
-		return cmp.Or(cmp.Compare(a.owner, b.owner), cmp.Compare(rank(a.rrtype), rank(b.rrtype)))
+		return cmp.Or(cmp.Compare(a.owner, b.owner), cmp.Compare(a.rank(), b.rank()))
 	})
 	r.records = withoutDuplicates(r.records)
+	r.separateHashes()
 	return r
 }
 
-// rank sorts types.
-func rank(rrtype uint16) int {
+// rank sorts the records of one owner: by type, and behind each set what signs it.
+func (r *zoneRecord) rank() int {
+	signs, rrtype := 0, r.rrtype
+	if rrtype == typeRRSIG {
+		signs, rrtype = 1, r.covers()
+	}
 	switch rrtype {
 	case typeSOA:
-		return -2
+		return -4 + signs
 	case typeNS:
-		return -1
+		return -2 + signs
 	}
-	return int(rrtype)
+	return 2*int(rrtype) + signs
+}
+
+// covers is the type of the records that an RRSIG record signs (RFC 4034
+// §3.1.1); 0 of others.
+func (r *zoneRecord) covers() uint16 {
+	if r.rrtype != typeRRSIG {
+		return 0
+	}
+	return binary.BigEndian.Uint16(r.data)
+}
+
+// sameSet tells whether two records of one owner form a set: of RRSIG records,
+// those that sign the same one (RFC 4035 §2.2).
+func (r *zoneRecord) sameSet(o *zoneRecord) bool {
+	return r.rrtype == o.rrtype && r.covers() == o.covers()
+}
+
+// separateHashes moves what hashes own from records to hashed.
+func (r *zoneReader) separateHashes() {
+	kept := r.records[:0]
+	for _, rec := range r.records {
+		if rec.rrtype == typeNSEC3 || rec.covers() == typeNSEC3 {
+			r.hashed = append(r.hashed, rec)
+		} else {
+			kept = append(kept, rec)
+		}
+	}
+	r.records = kept
 }
 
 func (r *zoneReader) fail(file, line, column int, format string, args ...any) {
@@ -134,7 +170,7 @@ func withoutDuplicates(records []zoneRecord) []zoneRecord {
 	set := 0 // where in kept the set at hand begins
 	var seen map[string]bool
 	for _, rec := range records {
-		if set == len(kept) || kept[set].owner != rec.owner || kept[set].rrtype != rec.rrtype {
+		if set == len(kept) || kept[set].owner != rec.owner || !kept[set].sameSet(&rec) {
 			set, seen = len(kept), nil
 		} else {
 			if seen == nil {

@@ -98,6 +98,8 @@ func (r *zoneReader) pack(rr dns.RR, e *entry) ([]byte, error) {
 		return nil, fmt.Errorf("%s record without data; a record is written: owner [TTL] TYPE data", name)
 	case n == head && !slices.Contains(emptyTypes, rr.Header().Rrtype) && dns.TypeToRR[rr.Header().Rrtype] != nil:
 		return nil, fmt.Errorf("0 bytes can't be the data of type %s", name)
+	case !completeSecurity(rr.Header().Rrtype, r.buf[head:n]):
+		return nil, fmt.Errorf("%s record with data that is not complete", name)
 	case !complete(rr.Header().Rrtype, r.buf[head:n]):
 		return nil, fmt.Errorf("%s record with a name that is not complete", name)
 	}
@@ -154,8 +156,6 @@ func (r *zoneReader) check(h *dns.RR_Header, e *entry) error {
 		return errors.New("no TTL, and none to take over; begin the file with $TTL 3600")
 	case h.Ttl > maxTTL:
 		return fmt.Errorf("TTL %d: expected a number of seconds from 0 to 2147483647 (RFC 2181 §8)", h.Ttl)
-	case slices.Contains(signatures, h.Rrtype):
-		return &tokenError{name, fmt.Sprintf("%s records: signed zones are not supported; give the unsigned zone, and no DS record to its parent", name)}
 	case slices.Contains(metaTypes, h.Rrtype) || h.Rrtype >= 128 && h.Rrtype <= 255:
 		return &tokenError{name, fmt.Sprintf("%s is a type of messages, not of records (RFC 6895 §3.1)", name)}
 	case slices.Contains(textTypes, h.Rrtype):
@@ -167,10 +167,6 @@ func (r *zoneReader) check(h *dns.RR_Header, e *entry) error {
 }
 
 var (
-	// signatures lists what a signed zone has and an unsigned one has not.
-	// Whoever serves them owes proofs of what does not exist (RFC 4035 §3.1.3).
-	signatures = []uint16{dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM}
-
 	// emptyTypes lists types that may have no data (RFC 3123 §4, RFC 1035 §3.3.10).
 	emptyTypes = []uint16{dns.TypeAPL, dns.TypeNULL}
 

@@ -53,6 +53,9 @@ func (c *compiler) authoriseAt(domain []byte) {
 	if !p.in || p.cut >= 0 || p.alias > 0 {
 		return // somebody else's
 	}
+	if c.s.signedAt(p.apexNode) != nil {
+		return // nobody would believe it: the zone's own signed records must say so
+	}
 	if _, err := c.s.mark(wire, reports); err != nil {
 		c.fail("Zones", "%s", err)
 		return
