@@ -182,7 +182,9 @@ func TestSignedZoneErrors(t *testing.T) {
 		{"too many iterations at the apex", "signed-nsec3", with("NSEC3PARAM 1 0 0 -", "NSEC3PARAM 1 0 151 -"), "NSEC3 with 151 iterations, more than the 150"},
 		{"hash algorithm", "signed-nsec3", with("NSEC3PARAM 1 0 0 -", "NSEC3PARAM 2 0 0 -"), "NSEC3 with hash algorithm 2"},
 		{"Opt-Out without its flag", "signed-optout", with("NSEC3 1 1 2", "NSEC3 1 0 2"), "plain.example.com. has no NSEC3 record"},
-		{"cut short", "signed-nsec", func(text string) string { return text + "x A \\# 4 01020304\nx RRSIG \\# 19 " + strings.Repeat("00", 19) + "\n" }, "RRSIG"},
+		{"cut short", "signed-nsec", func(text string) string {
+			return text + "x A \\# 4 01020304\nx RRSIG \\# 19 " + strings.Repeat("00", 19) + "\n"
+		}, "RRSIG"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			text := c.change(signedText(t, c.zone))

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"domainpark/certs"
 	"domainpark/config"
@@ -47,6 +48,7 @@ func (f finding) text() string {
 // err is what it would not start for; found is what works and may not be
 // meant, the worst first.
 func (c *checkCommand) examine() (p *plan, found []finding, err error) {
+	c.verify = maxVerified
 	p, err = c.plan(atStart, func(s *config.Settings, _ bool) (wrong []config.Problem) {
 		around := &plan{settings: s, listen: c.listen(s)}
 		for _, f := range slices.Concat(around.certificateFindings(), around.addressFindings(c.Elsewhere), around.directoryFindings(c.Elsewhere), around.userFindings(c.Elsewhere)) {
@@ -59,7 +61,7 @@ func (c *checkCommand) examine() (p *plan, found []finding, err error) {
 		return wrong
 	})
 	if err == nil {
-		found = slices.Concat(p.oddities(), p.adminFindings(), p.rootFindings(), p.caaFindings(), found)
+		found = slices.Concat(p.oddities(), p.adminFindings(), p.rootFindings(), p.caaFindings(), p.signatureFindings(time.Now()), p.reportFindings(), found)
 		var more []finding
 		more, err = p.rightsFindings(c.Elsewhere)
 		found = append(found, more...)

@@ -22,9 +22,13 @@ func (p *plan) zonesText() string {
 		return ""
 	}
 	var names []string
-	records := 0
+	records, signed, verified := 0, 0, 0
 	for i, z := range zones {
 		records += z.Records
+		if z.Signed != nil {
+			signed++
+			verified += z.Signed.Verified
+		}
 		if i < maxZonesShown {
 			names = append(names, z.Name)
 		}
@@ -35,6 +39,9 @@ func (p *plan) zonesText() string {
 	}
 	if more := len(zones) - len(names); more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
+	}
+	if signed > 0 {
+		text += fmt.Sprintf("; %d signed, %d signatures verified", signed, verified)
 	}
 	return text
 }

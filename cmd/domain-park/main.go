@@ -35,7 +35,6 @@ type cli struct {
 const description = `Serves DNS for parked domains: nobody can send mail in the name of a domain that is delegated here.`
 
 func main() {
-	signals := catchSignals()
 	app, err := kong.New(new(cli),
 		kong.Name("domain-park"),
 		kong.Description(description),
@@ -51,10 +50,7 @@ func main() {
 	if err != nil {
 		fail(statusError{usageStatus(err), errors.New(usage(err) + "; domain-park --help lists commands and flags")})
 	}
-	if !strings.HasPrefix(ctx.Command(), "serve") {
-		signals.release()
-	}
-	if err := ctx.Run(signals); err != nil {
+	if err := ctx.Run(); err != nil {
 		fail(err)
 	}
 }

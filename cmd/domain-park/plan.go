@@ -46,7 +46,7 @@ func (s share) files() int {
 func (s *source) plan(of share, more ...config.Check) (*plan, error) {
 	p := new(plan)
 	build := func(settings *config.Settings, good bool) (found []config.Problem) {
-		p.answers, p.zones, found = answersOf(settings, good, of)
+		p.answers, p.zones, found = answersOf(settings, good, of, s.verify)
 		return append(found, problems(settings, policyConfig(settings).Check())...)
 	}
 	var err error
@@ -68,8 +68,9 @@ func (s *source) listen(settings *config.Settings) config.Listen {
 }
 
 // answersOf builds what the settings say to answer, from the profile and the
-// zones. When the settings are not good, it looks for mistakes in these alone.
-func answersOf(settings *config.Settings, good bool, of share) (*resolver.Resolver, *zoneDirectory, []config.Problem) {
+// zones, of which it verifies so many signatures each. When the settings are not
+// good, it looks for mistakes in these alone.
+func answersOf(settings *config.Settings, good bool, of share, verify int) (*resolver.Resolver, *zoneDirectory, []config.Problem) {
 	cfg := resolverConfig(settings)
 	zones, err := openZones(settings.Zones)
 	if err != nil {
@@ -81,10 +82,11 @@ func answersOf(settings *config.Settings, good bool, of share) (*resolver.Resolv
 	}
 	cfg.Include = zones.include
 	cfg.Readers = of.goroutines()
+	cfg.Verify = verify
 	if !good {
 		// The profile and the zones have mistakes of their own, which are to
 		// be told as well. They are tried with settings that have none.
-		cfg = resolver.Config{NameServers: anyNameServer, Profile: cfg.Profile, PublicSuffixes: cfg.PublicSuffixes, Zones: cfg.Zones, Include: cfg.Include}
+		cfg = resolver.Config{NameServers: anyNameServer, Profile: cfg.Profile, PublicSuffixes: cfg.PublicSuffixes, Zones: cfg.Zones, Include: cfg.Include, Verify: verify}
 	}
 	answers, err := resolver.New(cfg, nil, nil)
 	return answers, zones, problems(settings, err)

@@ -26,6 +26,7 @@ var resolverKeys = map[string]string{
 	"ACMEHosts":      "tls.acme.hosts",
 	"Zones":          "zones",
 	"Include":        "zones",
+	"Verify":         "zones",
 }
 
 // problems says the resolver's errors in an operator's terms: by the place in

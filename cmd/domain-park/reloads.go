@@ -61,7 +61,7 @@ func (srv *server) reloadOn(signals <-chan os.Signal, log *slog.Logger) (end fun
 				srv.reopen()
 				took = srv.attempt(bySignal, log, func() error { return srv.reload(log) })
 			case <-w.changed:
-				took = srv.attempt(byWatch, log, func() error { return srv.reloadZones(log) })
+				took = srv.attempt(byWatch, log, srv.reloadZones)
 			case <-ctx.Done():
 				return
 			}
@@ -98,6 +98,7 @@ func (srv *server) attempt(c cause, log *slog.Logger, reload func() error) time.
 	} else {
 		zones := srv.answers.Zones()
 		log.Info("reloaded", "cause", causeNames[c], "zones", len(zones), "took", took.Round(time.Millisecond).String())
+		srv.warnOfSignatures(now, log)
 	}
 	end(err)
 	return took
@@ -117,6 +118,8 @@ func (srv *server) reloadMetrics() telemetry.Source {
 			{Name: "zones", Type: telemetry.Level, Help: "Zones of the operator's own that are answered."},
 			{Name: "zone_names", Type: telemetry.Level, Help: "Names with records in these zones."},
 			{Name: "zone_records", Type: telemetry.Level, Help: "Records in these zones."},
+			{Name: "zone_signature_expiry_timestamp_seconds", Type: telemetry.Level,
+				Help: "When the first signature of all zones that came signed expires, in Unix time; 0: no zone is signed. From then on resolvers that validate take that zone for bogus."},
 		},
 		Read: func(s *telemetry.Scrape) {
 			for c, name := range causeNames {
@@ -133,6 +136,7 @@ func (srv *server) reloadMetrics() telemetry.Source {
 			s.Add("zones", float64(size.Zones))
 			s.Add("zone_names", float64(size.Names))
 			s.Add("zone_records", float64(size.Records))
+			s.Add("zone_signature_expiry_timestamp_seconds", unixSeconds(firstExpiry(srv.resolver.Zones(), time.Now())))
 		},
 	}
 }

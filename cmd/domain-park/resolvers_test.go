@@ -163,10 +163,15 @@ func startDaemon(t *testing.T, port string, cmd *exec.Cmd) *daemon {
 
 func (d *daemon) ask(name string, qtype uint16) *dns.Msg {
 	d.t.Helper()
+	return d.exchange(new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype))
+}
+
+func (d *daemon) exchange(q *dns.Msg) *dns.Msg {
+	d.t.Helper()
 	client := &dns.Client{Net: "tcp", Timeout: answerWithin}
-	m, _, err := client.Exchange(new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype), d.addr)
+	m, _, err := client.Exchange(q, d.addr)
 	if err != nil {
-		d.t.Fatalf("%s %s: %v", dns.Type(qtype), name, err)
+		d.t.Fatalf("%s: %v", q.Question[0].String(), err)
 	}
 	return m
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"domainpark/listeners"
 	"domainpark/query"
@@ -11,9 +12,11 @@ import (
 
 // serve is how the server comes up and goes down: open, bind, give up rights,
 // serve, drain. It returns nil when a signal asked for the end.
-func serve(srv *server, signals *caught, log *slog.Logger) error {
-	ctx, stop := signals.untilSignal(log)
+func serve(srv *server, log *slog.Logger) error {
+	ctx, stop := untilSignal(log)
 	defer stop()
+	hangups, ignore := hangups()
+	defer ignore()
 
 	id, err := identityOf(srv.settings)
 	if err != nil {
@@ -46,7 +49,7 @@ func serve(srv *server, signals *caught, log *slog.Logger) error {
 	srv.onReload = func() func(error) { return srv.tellReload(log) }
 	defer context.AfterFunc(ctx, func() { tellStopping(log) })()
 
-	end, endReloads := srv.background(log), srv.reloadOn(signals.hangups, log)
+	end, endReloads := srv.background(log), srv.reloadOn(hangups, log)
 	err = set.Serve(ctx)
 	endReloads()
 	end()
@@ -108,8 +111,8 @@ func (srv *server) announce(set *listeners.Set, log *slog.Logger) {
 		log.Info("this machine has no IPv6 loopback: the defaults on [::1] are left out", "addresses", left)
 	}
 	announceRoot(log)
-	srv.announceAdmin(log)
 	srv.announceTotal(log)
+	srv.warnOfSignatures(time.Now(), log)
 	log.Info("ready", "version", version())
 }
 

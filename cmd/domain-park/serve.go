@@ -13,8 +13,7 @@ type serveCommand struct {
 }
 
 // Run answers queries until a signal ends it.
-func (c *serveCommand) Run(signals *caught) error {
-	loaded := signals.whileLoading()
+func (c *serveCommand) Run() error {
 	if err := c.inherit(); err != nil {
 		return err
 	}
@@ -25,8 +24,7 @@ func (c *serveCommand) Run(signals *caught) error {
 	srv.overlap = c.Overlap
 	log := newLog(srv.settings, srv.level)
 	slog.SetDefault(log)
-	loaded()
-	return serve(srv, signals, log)
+	return serve(srv, log)
 }
 
 // newLog writes to standard error, as the settings say, and from then on what

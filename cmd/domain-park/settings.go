@@ -21,6 +21,7 @@ type source struct {
 	config.Flags `embed:""`
 
 	inherited *listeners.Inherited // sockets that are listened on instead of addresses; nil: none
+	verify    int                  // how many signatures of each zone are verified
 }
 
 // server is a plan with what is to put it into force: what a reload changes from

@@ -23,7 +23,7 @@ func zoneSettings(t *testing.T, dir string) *config.Settings {
 // readZoneFiles reads the zones in dir, as a reload does.
 func readZoneFiles(t *testing.T, dir string) *zoneDirectory {
 	t.Helper()
-	_, d, found := answersOf(zoneSettings(t, dir), true, besideAnswer)
+	_, d, found := answersOf(zoneSettings(t, dir), true, besideAnswer, noSignature)
 	if len(found) > 0 {
 		t.Fatal(found)
 	}
@@ -95,7 +95,7 @@ func TestZonesThatCantBeReadAreReadOnce(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "zones")
 	settings := zoneSettings(t, dir)
 	attempt := func() *zoneDirectory {
-		_, d, found := answersOf(settings, true, besideAnswer)
+		_, d, found := answersOf(settings, true, besideAnswer, noSignature)
 		if len(found) == 0 {
 			t.Fatal("no problem was found")
 		}

@@ -16,6 +16,38 @@ import (
 // sections as sets must be the same, but for the differences of
 // docs/conformance.md, which wantedDifferences knows.
 func TestZonesAnswerAsNSDAndKnot(t *testing.T) {
+	comparePeers(t, unsigned, func(t *testing.T, dir string, zones map[string]*generatedZone) {
+		for name, z := range zones {
+			write(t, dir, name+".zone", z.text())
+		}
+	})
+}
+
+// TestSignedZonesAnswerAsNSDAndKnot is the same with these zones signed, in each
+// of the ways to deny what is not there.
+func TestSignedZonesAnswerAsNSDAndKnot(t *testing.T) {
+	tool(t, "dnssec-signzone")
+	for name, options := range signedHow {
+		t.Run(name, func(t *testing.T) {
+			comparePeers(t, signed, func(t *testing.T, dir string, zones map[string]*generatedZone) {
+				for name, z := range zones {
+					signZone(t, dir, name, z.text(), options...)
+				}
+			})
+		})
+	}
+}
+
+// Whether the zones that are compared are signed.
+const (
+	unsigned = false
+	signed   = true
+)
+
+// comparePeers asks this server, NSD and Knot DNS about generated zones, which
+// place puts into a directory.
+func comparePeers(t *testing.T, signed bool, place func(t *testing.T, dir string, zones map[string]*generatedZone)) {
+	t.Helper()
 	nsd, knotd := tool(t, "nsd"), tool(t, "knotd")
 	queries := 100_000
 	if testing.Short() {
@@ -24,9 +56,7 @@ func TestZonesAnswerAsNSDAndKnot(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(6, 1))
 	zones := generateZones(rnd)
 	dir := t.TempDir()
-	for name, z := range zones {
-		write(t, dir, name+".zone", z.text())
-	}
+	place(t, dir, zones)
 	settings := write(t, t.TempDir(), "settings.yaml", fastSettings+"zones: "+dir+"\n")
 	servers := []*peer{
 		startHere(t, settings),
@@ -51,7 +81,7 @@ func TestZonesAnswerAsNSDAndKnot(t *testing.T) {
 		for k, q := range questions {
 			seen[dns.RcodeToString[got[0][k].Rcode]]++
 			for j, p := range servers[1:] {
-				p.compare(t, q, got[0][k], got[j+1][k], seen)
+				p.compare(t, signed, q, got[0][k], got[j+1][k], seen)
 			}
 		}
 		if t.Failed() {
@@ -86,8 +116,13 @@ func (a *asker) batch(t *testing.T) (questions []*dns.Msg, wires [][]byte) {
 
 // compare reports what differs between our answer and that of p, and counts
 // the differences that are wanted.
-func (p *peer) compare(t *testing.T, q, own, theirs *dns.Msg, seen map[string]int) {
+func (p *peer) compare(t *testing.T, signed bool, q, own, theirs *dns.Msg, seen map[string]int) {
 	t.Helper()
+	if opt := q.IsEdns0(); signed && opt != nil && opt.Do() {
+		if missing := unproven(q, own); missing != "" {
+			t.Errorf("%s: our answer does not prove %s:\n%s", q.Question[0].String(), missing, peerText(own))
+		}
+	}
 	a, b := own.Copy(), theirs.Copy()
 	for _, d := range wantedDifferences {
 		if d.server == p.name && d.apply(q, a, b) {
