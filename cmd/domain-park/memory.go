@@ -50,8 +50,12 @@ func newMemory(root fs.FS, machine int64) memory {
 	return memory{min(cgroupLimit(root), machine) / 100 * ourShare, false}
 }
 
-// run adapts the limit until ctx ends.
+// run adapts the limit until ctx ends. It begins by giving back what reading
+// the settings and making certificates left behind, which the collector would not
+// look at before as much again was allocated: hours, on a quiet server. That is 3
+// of 28 MB at rest, for 3 ms of one CPU beside the first queries.
 func (m memory) run(ctx context.Context) {
+	debug.FreeOSMemory()
 	if m.fixed {
 		return
 	}
