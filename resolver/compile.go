@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"domainpark/query"
@@ -107,7 +108,8 @@ func expectedDomains(cfg *Config) *domains {
 	for _, list := range [][]string{cfg.Only, cfg.Apexes} {
 		count += len(list)
 		for _, name := range list {
-			size += len(name) + 2 // the first length byte and the root
+			label, _, _ := strings.Cut(name, ".")
+			size += len(label) + 1 // parents are few
 		}
 	}
 	return newDomains(count, size)

@@ -15,10 +15,9 @@ import (
 // parents; where a node has no children the walk ends.
 //
 // It is a hash table with open addressing, at most half full, that never
-// changes once a snapshot is in use. Beside a map[string]node it was measured
-// at nine tenths of the time and two thirds of the memory for a million
-// domains, and it has no pointers that the garbage collector would follow
-// (BenchmarkDomains).
+// changes once a snapshot is in use. It has no pointers that the garbage
+// collector would follow, and takes less than a map[string]node: 65 bytes a domain
+// for a million of them (BenchmarkCompile, BenchmarkDomains).
 //
 // A node is found by its first label and the node of its parent, so that a walk
 // reads each label once, and one of up to seven bytes, as all but a few public
