@@ -173,7 +173,7 @@ func (s *signedChecker) hashOwners(param *zoneRecord) (good bool) {
 		case rec == nil:
 			wrong(&o.records[0], "an RRSIG record for the NSEC3 records of %s, which has none; sign the zone again (RFC 4035 §2.2)", text(o.name))
 			continue
-		case rec.data[0] != param.data[0] || !bytes.Equal(rec.data[2:5+rec.data[4]], param.data[2:]):
+		case rec.data[0] != param.data[0] || !bytes.Equal(rec.data[2:5+int(rec.data[4])], param.data[2:]):
 			wrong(rec, "the NSEC3 record of %s has another algorithm, salt or number of iterations than line %d, the NSEC3PARAM record; sign the zone again", text(o.name), param.line)
 		case len(hashField(rec)) != hashBytes:
 			wrong(rec, "the NSEC3 record of %s names a next hash of %d bytes; it has %d (RFC 5155 §3.1.6)", text(o.name), len(hashField(rec)), hashBytes)

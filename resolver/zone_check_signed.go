@@ -28,7 +28,11 @@ func completeSecurity(rrtype uint16, data []byte) bool {
 	case typeNSEC3PARAM:
 		return len(data) >= 5 && len(data) == 5+int(data[4])
 	case typeNSEC3:
-		return len(data) >= 5 && len(data) > 5+int(data[4]) && len(data) >= 5+int(data[4])+1+int(data[5+data[4]])
+		if len(data) < 5 {
+			return false
+		}
+		at := 5 + int(data[4]) // behind the salt: the length of the next hash
+		return len(data) > at && len(data) >= at+1+int(data[at])
 	}
 	return true
 }

@@ -180,6 +180,11 @@ func TestSignedZoneErrors(t *testing.T) {
 		{"another salt", "signed-nsec3", with("NSEC3PARAM 1 0 0 -", "NSEC3PARAM 1 0 0 aa"), "has another algorithm, salt or number of iterations"},
 		{"too many iterations", "signed-nsec3", with(" 1 0 0 - ", " 1 0 151 - "), "has another algorithm, salt or number of iterations"},
 		{"too many iterations at the apex", "signed-nsec3", with("NSEC3PARAM 1 0 0 -", "NSEC3PARAM 1 0 151 -"), "NSEC3 with 151 iterations, more than the 150"},
+		{"a salt that the parser takes for half of it", "signed-nsec3", with("NSEC3 1 0 0 -", "NSEC3 1 0 0 "+strings.Repeat("ab", 255)), "NSEC3 record with data that is not complete"},
+		{"another salt, of 127 bytes", "signed-nsec3", func(text string) string {
+			salt := " 1 0 0 " + strings.Repeat("ab", 127)
+			return strings.ReplaceAll(strings.ReplaceAll(text, "NSEC3 1 0 0 -", "NSEC3"+salt), "NSEC3PARAM 1 0 0 -", "NSEC3PARAM"+salt)
+		}, "example.com. has no NSEC3 record"},
 		{"hash algorithm", "signed-nsec3", with("NSEC3PARAM 1 0 0 -", "NSEC3PARAM 2 0 0 -"), "NSEC3 with hash algorithm 2"},
 		{"Opt-Out without its flag", "signed-optout", with("NSEC3 1 1 2", "NSEC3 1 0 2"), "plain.example.com. has no NSEC3 record"},
 		{"cut short", "signed-nsec", func(text string) string {
