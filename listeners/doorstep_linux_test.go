@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"domainpark/query"
 )
 
 // accepted is a TCP connection on which sent has arrived, and its client.
@@ -73,6 +75,32 @@ func TestWhoMakesTooManyHandshakesIsSentAwayAtTheDoorstep(t *testing.T) {
 				t.Errorf("the client hears %x, %v", said, err)
 			}
 		})
+	}
+}
+
+// A panic where connections are accepted costs the one at hand: it is closed, and
+// its account with it.
+func TestPanicAtTheDoorstepGivesTheAccountBack(t *testing.T) {
+	hello := helloOf(t, clientTLS())
+	for _, call := range []string{"Handshake", "Close"} {
+		h := &hazard{ledger: newLedger()}
+		h.full = 0
+		cfg := webConfig()
+		cfg.Connections, cfg.faults = h, new(faults)
+		cfg.faults.log = cfg.Log
+		s := newStreams(nil, query.DoT, &cfg, mirror)
+		s.secure = func(net.Conn) *tls.Conn { return nil }
+		here, client := accepted(t, hello)
+		h.arm(call)
+		s.start(here)
+		if h.open() != 0 || len(h.accounts()) != 1 || cfg.faults.count.Load() != 1 || len(s.open) != 0 {
+			t.Errorf("%s: %d accounts of %d are open, %d faults", call, h.open(), len(h.accounts()), cfg.faults.count.Load())
+		}
+		client.SetDeadline(time.Now().Add(5 * time.Second))
+		if _, err := io.ReadAll(client); err != nil && isTimeout(err) {
+			t.Errorf("%s: the connection is still open", call)
+		}
+		s.running.Wait()
 	}
 }
 

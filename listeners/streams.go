@@ -124,13 +124,13 @@ func (s *streams) complain(err error) {
 // start registers a connection and serves it, or closes it at once. One goroutine
 // calls it.
 func (s *streams) start(raw net.Conn) {
-	defer s.rejected(raw)
 	c := &stream{
 		server: s,
 		raw:    newSocket(raw, s.timeouts().Write),
 		client: remote(raw),
 		number: int(s.serial.Add(1)),
 	}
+	defer s.rejected(c)
 	now := time.Now()
 	if age := s.accounts.Age(); age > 0 {
 		c.over = now.Add(age)
@@ -159,11 +159,18 @@ func (s *streams) start(raw net.Conn) {
 }
 
 // rejected is for the deferred call of start, whose panic costs the connection
-// that it was to start.
-func (s *streams) rejected(raw net.Conn) {
-	if cause := recover(); cause != nil {
-		s.cfg.faults.note(cause, s.transport.String(), remote(raw))
-		_ = raw.Close()
+// that it was to start. No goroutine has that one yet.
+func (s *streams) rejected(c *stream) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	s.cfg.faults.note(cause, s.transport.String(), c.client)
+	defer func() { _ = recover() }() // what panicked may be what closes; that is noted
+	c.stuck = true
+	c.close()
+	if c.account != nil {
+		c.account.Close()
 	}
 }
 
