@@ -116,3 +116,18 @@ func TestTheDoorstepsAlertIsUnderstood(t *testing.T) {
 		t.Errorf("%v, want %s", err, want)
 	}
 }
+
+// A handshake whose hello was there when it was accepted ends by its deadline too.
+func TestAHandshakeThatStallsBehindItsHelloEnds(t *testing.T) {
+	cfg := webConfig()
+	cfg.Timeouts.Handshake = 20 * time.Millisecond
+	cfg = cfg.withDefaults()
+	s := newStreams(nil, query.DoT, &cfg, mirror)
+	s.secure = func(raw net.Conn) *tls.Conn { return tls.Server(raw, dotConfig(cfg.TLS)) }
+	here, client := accepted(t, helloOf(t, clientTLS("dot")))
+	s.start(here)
+	client.SetDeadline(time.Now().Add(5 * time.Second))
+	if said, err := io.ReadAll(client); err != nil || len(said) == 0 {
+		t.Errorf("%d bytes, %v; want the server's part, and the end", len(said), err)
+	}
+}

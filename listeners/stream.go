@@ -95,7 +95,7 @@ func (c *stream) handshake() (done bool) {
 	defer c.faulted()
 	s := c.secure
 	c.idleBy = time.Now().Add(c.server.timeouts().Handshake)
-	c.raw.writeBy = c.idleBy
+	c.messageBy, c.raw.writeBy = c.idleBy, c.idleBy // also when its hello is there
 	c.arm()
 	err := s.admit(c.server.accounts, c.client.Addr())
 	if err == errHandshakes {
