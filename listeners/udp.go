@@ -40,5 +40,5 @@ func udpWorkers(cfg *Config) int {
 	if cfg.Workers > 0 {
 		return cfg.Workers
 	}
-	return runtime.GOMAXPROCS(0)
+	return min(runtime.GOMAXPROCS(0), runtime.NumCPU()) // a program may have spare processors
 }

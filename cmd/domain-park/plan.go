@@ -1,8 +1,6 @@
 package main
 
 import (
-	"runtime"
-
 	"domainpark/config"
 	"domainpark/resolver"
 )
@@ -27,9 +25,9 @@ const (
 // goroutines is how many read zones at once.
 func (s share) goroutines() int {
 	if s == atStart {
-		return runtime.GOMAXPROCS(0)
+		return cpus()
 	}
-	return max(1, runtime.GOMAXPROCS(0)/2)
+	return max(1, cpus()/2)
 }
 
 // files is how many are read at once.

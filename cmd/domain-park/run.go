@@ -76,7 +76,7 @@ func (srv *server) giveUpRights(id *identity, log *slog.Logger) error {
 }
 
 // background starts what works beside the listeners: certificates, the reports
-// of limits, the care of memory, the query log, dnstap, the administrator's
+// of limits, the care of memory and processors, the query log, dnstap, the administrator's
 // server and the watchdog.
 // end stops it and waits until it has stopped.
 func (srv *server) background(log *slog.Logger) (end func()) {
@@ -86,6 +86,7 @@ func (srv *server) background(log *slog.Logger) (end func()) {
 	}
 	srv.tasks.start("reports of limits", srv.guard.Run)
 	srv.tasks.start("memory limit", srv.memory.run)
+	srv.tasks.start("processors", new(processors).run)
 	srv.startQueryLog()
 	if srv.tap != nil {
 		srv.tasks.start("dnstap", srv.tap.Run)
