@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const (
@@ -24,10 +25,14 @@ const (
 	maxLineBytes = 1 << 20
 )
 
+// pipePatience is how long a pipe may take: a command that fetches the settings
+// from somewhere has time to try twice. Tests have less.
+var pipePatience = 30 * time.Second
+
 // readFile reads at most most bytes of what may be a file of any sort. Its
 // errors tell an operator what the matter is. A pipe is read to its end when
-// somebody writes to it, as <(COMMAND) in a shell does, and else not waited
-// for: a reload would never end.
+// somebody writes to it, as <(COMMAND) in a shell does, for pipePatience at most,
+// and else not waited for: a reload would never end.
 func readFile(path string, most int64) (string, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -43,7 +48,11 @@ func readFile(path string, most int64) (string, error) {
 	}
 	var text strings.Builder // it copies nothing when the text is handed out
 	text.Grow(int(min(info.Size(), most)))
+	_ = f.SetReadDeadline(time.Now().Add(pipePatience)) // files of other sorts have none, and do not wait
 	n, err := io.Copy(&text, io.LimitReader(f, most+1))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return "", mistake(fmt.Sprintf("%s is a pipe that has not ended within %v; is its writer still there, and done?", path, pipePatience))
+	}
 	if err != nil {
 		return "", mistake(explain(path, err))
 	}

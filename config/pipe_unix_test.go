@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestPipesAreReadAndNotWaitedFor: settings may come from a command, as by
@@ -38,5 +39,28 @@ func TestPipesAreReadAndNotWaitedFor(t *testing.T) {
 	w.Close()
 	if _, err := Load(path, Flags{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPipeOfAnIdleWriterIsNotWaitedForForEver: whoever has a pipe open and says
+// nothing more would have kept a reload, and all that come after it, waiting.
+func TestPipeOfAnIdleWriterIsNotWaitedForForEver(t *testing.T) {
+	defer func(before time.Duration) { pipePatience = before }(pipePatience)
+	pipePatience = 20 * time.Millisecond
+	path := filepath.Join(t.TempDir(), "settings.yaml")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if _, err := w.WriteString(twoServers); err != nil {
+		t.Fatal(err)
+	}
+	const want = "settings.yaml is a pipe that has not ended within 20ms"
+	if _, err := Load(path, Flags{}); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -56,6 +56,13 @@ func (p *plan) adminFindings() []finding {
 		profilesToo(p.settings.Telemetry.Profiling)+"; hint: keep it on loopback, or let nobody but the monitoring through the firewall")}
 }
 
+// announceAdmin warns at the start of what "check" warns of: not everybody runs it.
+func (srv *server) announceAdmin(log *slog.Logger) {
+	for _, f := range srv.adminFindings() {
+		log.Warn(f.text())
+	}
+}
+
 func profilesToo(profiling bool) string {
 	if profiling {
 		return ", and profiles, which show memory and slow the server down"

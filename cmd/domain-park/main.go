@@ -35,6 +35,7 @@ type cli struct {
 const description = `Serves DNS for parked domains: nobody can send mail in the name of a domain that is delegated here.`
 
 func main() {
+	signals := catchSignals()
 	app, err := kong.New(new(cli),
 		kong.Name("domain-park"),
 		kong.Description(description),
@@ -50,7 +51,10 @@ func main() {
 	if err != nil {
 		fail(statusError{usageStatus(err), errors.New(usage(err) + "; domain-park --help lists commands and flags")})
 	}
-	if err := ctx.Run(); err != nil {
+	if !strings.HasPrefix(ctx.Command(), "serve") {
+		signals.release()
+	}
+	if err := ctx.Run(signals); err != nil {
 		fail(err)
 	}
 }

@@ -28,6 +28,9 @@ func (srv *server) reload(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if err := srv.compareZones(next.settings, next.answers, log); err != nil {
+		return err
+	}
 	fixed := next.settings.KeepFixed(srv.settings)
 	next.listen = srv.source.listen(next.settings)
 	opened, err := srv.openFor(next, log)
@@ -132,11 +135,14 @@ func (srv *server) take(o *opened, log *slog.Logger) {
 
 // reloadZones reads the zones anew, because their files have changed. The
 // settings stay as they are.
-func (srv *server) reloadZones() error {
+func (srv *server) reloadZones(log *slog.Logger) error {
 	answers, zones, found := answersOf(srv.settings, true, besideAnswer, noSignature)
 	srv.plan.zones = zones
 	if len(found) > 0 {
 		return config.Problems(found)
+	}
+	if err := srv.compareZones(srv.settings, answers, log); err != nil {
+		return err
 	}
 	srv.resolver.Adopt(answers)
 	srv.plan.answers = answers

@@ -224,6 +224,43 @@ func TestZonesAreWatched(t *testing.T) {
 	stopsInOrder(t, srv.running)
 }
 
+// TestZonesThatVanish: a zone that is gone is told. When all are, the directory is
+// taken for one that is not mounted, until the settings say otherwise.
+func TestZonesThatVanish(t *testing.T) {
+	srv := startReloadable(t, "zones: zones")
+	for _, name := range []string{"a", "b"} {
+		srv.write(t, "zones/"+name+".example.zone", zoneHead+"www TXT "+name+"\n")
+	}
+	srv.signal(syscall.SIGHUP)
+	srv.await("zones=2")
+	remove := func(name string) {
+		t.Helper()
+		if err := os.Remove(filepath.Join(srv.dir, "zones", name+".example.zone")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove("a")
+	srv.await("zones are gone")
+	if log := srv.log.String(); !strings.Contains(log, "zones=a.example count=1") {
+		t.Errorf("the log does not name the zone:\n%s", log)
+	}
+	srv.await("msg=reloaded cause=watch zones=1")
+	remove("b")
+	for _, cause := range []string{"watch", "signal"} {
+		if cause == "signal" {
+			srv.signal(syscall.SIGHUP)
+		}
+		srv.await("has no zone file any more, and had 1; is it mounted?")
+		srv.await("reload failed: what runs stays as it was\" cause=" + cause)
+		if got := ask(t, "udp", srv.addr["udp"][0], "www.b.example.", dns.TypeTXT); !strings.Contains(got, "b") {
+			t.Errorf("after a reload by %s the zone is gone: %s", cause, got)
+		}
+	}
+	srv.hangup(t, "zones: \"\"")
+	srv.await("msg=reloaded cause=signal zones=0")
+	stopsInOrder(t, srv.running)
+}
+
 // TestHangupOpensTheQueryLogAnew is how logs are rotated: moved, then a signal.
 // Where it is written, and how much of it, may change as well.
 func TestHangupOpensTheQueryLogAnew(t *testing.T) {

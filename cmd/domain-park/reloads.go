@@ -61,7 +61,7 @@ func (srv *server) reloadOn(signals <-chan os.Signal, log *slog.Logger) (end fun
 				srv.reopen()
 				took = srv.attempt(bySignal, log, func() error { return srv.reload(log) })
 			case <-w.changed:
-				took = srv.attempt(byWatch, log, srv.reloadZones)
+				took = srv.attempt(byWatch, log, func() error { return srv.reloadZones(log) })
 			case <-ctx.Done():
 				return
 			}

@@ -12,11 +12,9 @@ import (
 
 // serve is how the server comes up and goes down: open, bind, give up rights,
 // serve, drain. It returns nil when a signal asked for the end.
-func serve(srv *server, log *slog.Logger) error {
-	ctx, stop := untilSignal(log)
+func serve(srv *server, signals *caught, log *slog.Logger) error {
+	ctx, stop := signals.untilSignal(log)
 	defer stop()
-	hangups, ignore := hangups()
-	defer ignore()
 
 	id, err := identityOf(srv.settings)
 	if err != nil {
@@ -49,7 +47,7 @@ func serve(srv *server, log *slog.Logger) error {
 	srv.onReload = func() func(error) { return srv.tellReload(log) }
 	defer context.AfterFunc(ctx, func() { tellStopping(log) })()
 
-	end, endReloads := srv.background(log), srv.reloadOn(hangups, log)
+	end, endReloads := srv.background(log), srv.reloadOn(signals.hangups, log)
 	err = set.Serve(ctx)
 	endReloads()
 	end()
@@ -112,6 +110,7 @@ func (srv *server) announce(set *listeners.Set, log *slog.Logger) {
 		log.Info("this machine has no IPv6 loopback: the defaults on [::1] are left out", "addresses", left)
 	}
 	announceRoot(log)
+	srv.announceAdmin(log)
 	srv.announceTotal(log)
 	srv.warnOfSignatures(time.Now(), log)
 	log.Info("ready", "version", version())

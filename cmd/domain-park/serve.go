@@ -13,7 +13,8 @@ type serveCommand struct {
 }
 
 // Run answers queries until a signal ends it.
-func (c *serveCommand) Run() error {
+func (c *serveCommand) Run(signals *caught) error {
+	loaded := signals.whileLoading()
 	if err := c.inherit(); err != nil {
 		return err
 	}
@@ -24,7 +25,8 @@ func (c *serveCommand) Run() error {
 	srv.overlap = c.Overlap
 	log := newLog(srv.settings, srv.level)
 	slog.SetDefault(log)
-	return serve(srv, log)
+	loaded()
+	return serve(srv, signals, log)
 }
 
 // newLog writes to standard error, as the settings say, and from then on what
