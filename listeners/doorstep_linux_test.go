@@ -131,3 +131,35 @@ func TestAHandshakeThatStallsBehindItsHelloEnds(t *testing.T) {
 		t.Errorf("%d bytes, %v; want the server's part, and the end", len(said), err)
 	}
 }
+
+// The deadline of a handshake is not that of what is written later: who takes
+// answers slowly is waited for as long as without TLS.
+func TestWritesBehindAHandshakeHaveTimeOfTheirOwn(t *testing.T) {
+	cfg := webConfig()
+	cfg = cfg.withDefaults()
+	s := newStreams(nil, query.DoT, &cfg, mirror)
+	s.secure = func(raw net.Conn) *tls.Conn { return tls.Server(raw, dotConfig(cfg.TLS)) }
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	shaken := make(chan error, 1)
+	client := tls.Client(dial(t, "tcp", l.Addr().String()), clientTLS("dot"))
+	go func() { shaken <- client.Handshake() }()
+	here, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer here.Close()
+	c := &stream{server: s, raw: newSocket(here, s.timeouts().Write), client: remote(here)}
+	if !c.greet(&s.doorstep) || !c.handshake() {
+		t.Fatal("no handshake")
+	}
+	if err := <-shaken; err != nil {
+		t.Fatal(err)
+	}
+	if !c.raw.writeBy.IsZero() {
+		t.Errorf("a write that has to wait ends at %s, the handshake's deadline", c.raw.writeBy)
+	}
+}

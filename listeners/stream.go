@@ -112,6 +112,7 @@ func (c *stream) handshake() (done bool) {
 	s.wait = false
 	c.shaking.Store(false)
 	c.raw.fresh()
+	c.raw.writeBy = time.Time{} // also when no write had to wait
 	return err == nil
 }
 
