@@ -13,14 +13,14 @@ const maxTargets = 64
 
 // addresses adds the addresses of the names that the records of s point to, as
 // far as there is room: nobody misses them (RFC 2181 §9).
-func (a *zoneAnswer) addresses(s zoneSet) {
+func (a *zoneAnswer) addresses(s *zoneSet) {
 	sort := authoritative
 	if s.rrtype == typeNS {
 		sort = everywhere
 	}
-	for i, rest := 0, s; rest.count > 0 && i < maxTargets; i++ {
+	for i, rest := 0, s.data; len(rest) > 0 && i < maxTargets; i++ {
 		var data []byte
-		data, rest = rest.next()
+		data, rest = nextRecord(rest)
 		to := target(s.rrtype, data)
 		switch {
 		case to == nil || again(s, to, i):
@@ -34,10 +34,11 @@ func (a *zoneAnswer) addresses(s zoneSet) {
 }
 
 // again tells whether one of the first n records of s points to the same name.
-func again(s zoneSet, to []byte, n int) bool {
+func again(s *zoneSet, to []byte, n int) bool {
+	rest := s.data
 	for range n {
 		var data []byte
-		data, s = s.next()
+		data, rest = nextRecord(rest)
 		if equalFold(target(s.rrtype, data), to) {
 			return true
 		}
@@ -77,7 +78,7 @@ func (a *zoneAnswer) host(to []byte, sort hosts) {
 	}
 	for _, rrtype := range [...]uint16{typeA, typeAAAA} {
 		if s := a.s.zoneData.set(node, rrtype); s.data != nil {
-			a.put(&a.w.ar, to, s, s.ttl)
+			a.put(&a.w.ar, to, &s, s.ttl)
 		}
 	}
 }
@@ -103,12 +104,12 @@ func (a *zoneAnswer) refer() {
 	}
 	cut := a.name.from(a.spot.cut)
 	ns := a.s.zoneData.set(a.spot.cutNode, typeNS)
-	if !a.w.set(&a.w.ns, cut, ns, ns.ttl) {
+	if !a.w.set(&a.w.ns, cut, &ns, ns.ttl) {
 		return
 	}
 	switch ds := a.s.zoneData.set(a.spot.cutNode, typeDS); {
 	case a.do && ds.data != nil:
-		a.put(&a.w.ns, cut, ds, ds.ttl)
+		a.put(&a.w.ns, cut, &ds, ds.ttl)
 	case a.zone != nil:
 		a.denyDS(a.spot.cut)
 	}
@@ -117,19 +118,20 @@ func (a *zoneAnswer) refer() {
 	}
 	// Without the addresses of name servers within the delegation nobody gets
 	// there: they must be in the message (RFC 9471 §2.1).
-	a.glue(ns, inside)
+	a.glue(ns.data, inside)
 	if a.w.full {
 		return
 	}
-	a.glue(ns, outside)
+	a.glue(ns.data, outside)
 	a.w.full = false
 }
 
-// glue adds addresses of the name servers ns that lie where sort says.
-func (a *zoneAnswer) glue(ns zoneSet, sort hosts) {
-	for ns.count > 0 {
+// glue adds addresses of the name servers in the data of a set, ns, that lie
+// where sort says.
+func (a *zoneAnswer) glue(ns []byte, sort hosts) {
+	for len(ns) > 0 {
 		var data []byte
-		data, ns = ns.next()
+		data, ns = nextRecord(ns)
 		a.host(data, sort)
 	}
 }

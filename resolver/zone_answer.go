@@ -118,7 +118,7 @@ func (a *zoneAnswer) fromParent() bool {
 func (a *zoneAnswer) node(n uint32) (more bool) {
 	if a.rrtype != typeCNAME && !a.besideAlias(n) {
 		if s := a.s.zoneData.set(n, typeCNAME); s.data != nil {
-			return a.follow(s)
+			return a.follow(&s)
 		}
 	}
 	a.records(n)
@@ -146,8 +146,8 @@ func (a *zoneAnswer) records(n uint32) {
 	}
 	a.kind = query.KindAnswer
 	a.proveExpansion()
-	if a.put(&a.w.answer, a.name.wire, s, s.ttl) && a.writeProofs() {
-		a.addresses(s)
+	if a.put(&a.w.answer, a.name.wire, &s, s.ttl) && a.writeProofs() {
+		a.addresses(&s)
 	}
 }
 
@@ -175,12 +175,12 @@ func (a *zoneAnswer) negative(kind query.Kind) {
 		a.kind = query.KindAnswer
 	}
 	soa := a.s.zoneData.set(a.spot.apexNode, typeSOA)
-	a.put(&a.w.ns, a.name.from(a.spot.apex), soa, soa.negativeTTL())
+	a.put(&a.w.ns, a.name.from(a.spot.apex), &soa, soa.negativeTTL())
 	a.deny(kind)
 }
 
 // follow adds a CNAME record and goes on with the name it leads to.
-func (a *zoneAnswer) follow(cname zoneSet) (more bool) {
+func (a *zoneAnswer) follow(cname *zoneSet) (more bool) {
 	a.kind = query.KindAnswer
 	a.proveExpansion()
 	if !a.put(&a.w.answer, a.name.wire, cname, cname.ttl) || a.rrtype == typeANY {
@@ -196,7 +196,7 @@ func (a *zoneAnswer) rename() (more bool) {
 	dname := a.s.zoneData.set(a.spot.aliasNode, typeDNAME)
 	if a.alias != a.spot.aliasNode {
 		a.alias = a.spot.aliasNode
-		if !a.put(&a.w.answer, a.name.from(a.spot.alias), dname, dname.ttl) {
+		if !a.put(&a.w.answer, a.name.from(a.spot.alias), &dname, dname.ttl) {
 			return false
 		}
 	}

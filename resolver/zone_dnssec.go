@@ -36,7 +36,7 @@ func (a *zoneAnswer) enter() {
 // put writes a set and, for those who know DNSSEC, what signs it (RFC 4035
 // §3.1.1): both or neither. That MAY be otherwise in the additional section,
 // where unsigned addresses are of no use to who validates.
-func (a *zoneAnswer) put(count *uint16, owner []byte, s zoneSet, ttl uint32) bool {
+func (a *zoneAnswer) put(count *uint16, owner []byte, s *zoneSet, ttl uint32) bool {
 	size, names := len(a.w.dst), a.w.names
 	if !a.w.set(count, owner, s, ttl) {
 		return false
@@ -45,7 +45,8 @@ func (a *zoneAnswer) put(count *uint16, owner []byte, s zoneSet, ttl uint32) boo
 		return true
 	}
 	data := a.w.data // goOn looks for it
-	if !a.w.set(count, owner, a.s.zoneData.setAt(int(s.signed)), ttl) {
+	signatures := a.s.zoneData.setAt(int(s.signed))
+	if !a.w.set(count, owner, &signatures, ttl) {
 		a.w.dst = a.w.dst[:size]
 		a.w.forget(names)
 		*count -= s.count
@@ -72,7 +73,7 @@ func (a *zoneAnswer) signatures(node uint32) {
 	a.proveExpansion()
 	for at, left := z.sets(node); left > 0; left-- {
 		s := z.setAt(at)
-		if s.rrtype == typeRRSIG && !a.w.set(&a.w.answer, a.name.wire, s, s.ttl) {
+		if s.rrtype == typeRRSIG && !a.w.set(&a.w.answer, a.name.wire, &s, s.ttl) {
 			return
 		}
 		at += setHeadBytes + len(s.data)
@@ -135,12 +136,12 @@ func (a *zoneAnswer) writeProofs() bool {
 		z := &a.s.signed[binary.BigEndian.Uint32(a.s.zoneData[at:])-1]
 		if z.hashed {
 			s := a.s.zoneData.set(at+linkHeadBytes+hashBytes, typeNSEC3)
-			a.put(&a.w.ns, z.hashOwner(buf[:0], a.s.zoneData.linkHash(at)), s, s.ttl)
+			a.put(&a.w.ns, z.hashOwner(buf[:0], a.s.zoneData.linkHash(at)), &s, s.ttl)
 			continue
 		}
 		node, key := a.s.zoneData.linkKey(at)
 		s := a.s.zoneData.set(node, typeNSEC)
-		a.put(&a.w.ns, appendFromKey(buf[:0], key, z.apex), s, s.ttl)
+		a.put(&a.w.ns, appendFromKey(buf[:0], key, z.apex), &s, s.ttl)
 	}
 	return !a.w.full
 }

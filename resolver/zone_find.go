@@ -154,18 +154,20 @@ func (z zoneData) setAt(at int) zoneSet {
 }
 
 // first is the data of the first record.
-func (s zoneSet) first() []byte { return s.data[2:][:binary.BigEndian.Uint16(s.data)] }
+func (s *zoneSet) first() []byte {
+	data, _ := nextRecord(s.data)
+	return data
+}
 
-// next returns the first record's data and the set without it.
-func (s zoneSet) next() ([]byte, zoneSet) {
-	data := s.first()
-	s.data = s.data[2+len(data):]
-	s.count--
-	return data, s
+// nextRecord takes the first record's data off the data of a set, and returns
+// both.
+func nextRecord(set []byte) (data, rest []byte) {
+	n := 2 + int(binary.BigEndian.Uint16(set))
+	return set[2:n], set[n:]
 }
 
 // negativeTTL is that of an SOA record in negative answers (RFC 2308 §3).
-func (s zoneSet) negativeTTL() uint32 {
+func (s *zoneSet) negativeTTL() uint32 {
 	data := s.first()
 	return min(s.ttl, binary.BigEndian.Uint32(data[len(data)-4:]))
 }

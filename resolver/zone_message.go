@@ -164,12 +164,15 @@ func (w *zoneMessage) bytes(b []byte) {
 
 // set writes the records of a set into the section of count, all of them or
 // none, and tells whether it did.
-func (w *zoneMessage) set(count *uint16, owner []byte, s zoneSet, ttl uint32) bool {
+//
+// s comes by its address: in registers there is no room for it beside the other
+// arguments, and reading it back from the stack before the CPU has written it
+// there cost a tenth of the time that an answer takes.
+func (w *zoneMessage) set(count *uint16, owner []byte, s *zoneSet, ttl uint32) bool {
 	size, names := len(w.dst), w.names
-	n := s.count
-	for rest := s; rest.count > 0 && !w.full; {
+	for rest := s.data; len(rest) > 0 && !w.full; {
 		var data []byte
-		data, rest = rest.next()
+		data, rest = nextRecord(rest)
 		w.record(owner, s.rrtype, ttl, data)
 	}
 	if w.full {
@@ -177,7 +180,7 @@ func (w *zoneMessage) set(count *uint16, owner []byte, s zoneSet, ttl uint32) bo
 		w.forget(names)
 		return false
 	}
-	w.counted(count, n, ttl)
+	w.counted(count, s.count, ttl)
 	return true
 }
 
