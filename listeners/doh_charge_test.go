@@ -1,7 +1,10 @@
 package listeners
 
 import (
+	"bufio"
 	"bytes"
+	"crypto/tls"
+	"io"
 	"net/http"
 	"net/netip"
 	"sync/atomic"
@@ -79,5 +82,55 @@ func TestHTTPRequestsWithoutAQueryAreCharged(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestRequestsThatNetHTTPWouldAnswerAreCharged: OPTIONS * is for the server and not
+// for a handler, and ACME's port has a handler of its own. Both are charged, and
+// end with the connection's last request.
+func TestRequestsThatNetHTTPWouldAnswerAreCharged(t *testing.T) {
+	var asked atomic.Int32
+	var limited atomic.Bool
+	accounts := newLedger()
+	accounts.queries = 2
+	cfg := webConfig()
+	cfg.Connections = accounts
+	cfg.DoH, cfg.HTTP = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}
+	cfg.HTTPHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) })
+	cfg.Requests = func(time.Time, netip.AddrPort, query.Transport) bool {
+		asked.Add(1)
+		return !limited.Load()
+	}
+	s := start(t, cfg, mirror)
+	for _, c := range []struct {
+		transport, request string
+		status             int
+		secure             bool
+	}{
+		{"doh", "OPTIONS * HTTP/1.1", 404, true},
+		{"http", "OPTIONS * HTTP/1.1", 200, false},
+		{"http", "GET /a HTTP/1.1", 200, false},
+	} {
+		conn := dial(t, "tcp", s.addrOf(t, c.transport))
+		if c.secure {
+			conn = tls.Client(conn, clientTLS("http/1.1"))
+		}
+		from := bufio.NewReader(conn)
+		for i, want := range []int{c.status, http.StatusTooManyRequests} {
+			asked.Store(0)
+			limited.Store(i > 0)
+			write(t, conn, []byte(c.request+"\r\nHost: park.example\r\n\r\n"))
+			res, err := http.ReadResponse(from, nil)
+			if err != nil {
+				t.Fatalf("%s, %s: %v", c.transport, c.request, err)
+			}
+			if _, err := io.Copy(io.Discard, res.Body); err != nil {
+				t.Error(err)
+			}
+			if last := i == 1; res.StatusCode != want || asked.Load() != 1 || res.Close != last {
+				t.Errorf("%s, %s, number %d: %s, charged %d times, the last one %t; want %d, once, %t",
+					c.transport, c.request, i+1, res.Status, asked.Load(), res.Close, want, last)
+			}
+		}
 	}
 }

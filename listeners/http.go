@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
+
+	"domainpark/query"
 )
 
 // maxHeaderBytes bounds the header of a request. A GET of RFC 8484 carries the
@@ -35,7 +37,7 @@ func bindHTTP(hostport string, cfg *Config, _ Resolver) ([]listener, error) {
 			return nil, err
 		}
 		socket := accountedSocket{tcp, cfg.connections(), cfg.faults}
-		server := newHTTPServer(cfg, cfg.aborting(cfg.HTTPHandler))
+		server := newHTTPServer(cfg, cfg.aborting(cfg.charging(cfg.HTTPHandler)))
 		server.Protocols = new(http.Protocols)
 		server.Protocols.SetHTTP1(true)
 		return &httpListener{socket, server, cfg}, nil
@@ -57,6 +59,10 @@ func newHTTPServer(cfg *Config, handler http.Handler) *http.Server {
 		ConnContext:       withAccount,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(httpLog{cfg.Log, new(throttle)}, "", 0),
+
+		// net/http would answer OPTIONS * by itself: at no charge, and on a
+		// connection that never has had what it may.
+		DisableGeneralOptionsHandler: true,
 	}
 }
 
@@ -98,6 +104,19 @@ func (l *httpListener) accept() (err error) {
 func (cfg *Config) aborting(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer cfg.faults.aborts("http", r)
+		handler.ServeHTTP(w, r)
+	})
+}
+
+// charging is handler, each request of which is accounted for and charged as one
+// to DoH without a query is.
+func (cfg *Config) charging(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		touch(w, r)
+		if may := cfg.now().Requests; may != nil && !may(time.Now(), clientAddr(r), query.DoH) {
+			refuse(w, errRequests)
+			return
+		}
 		handler.ServeHTTP(w, r)
 	})
 }
