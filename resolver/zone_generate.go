@@ -119,7 +119,11 @@ func fillIn(text string, n int) (string, error) {
 			inside, _, closed := strings.Cut(text[i+2:], "}")
 			number, err := formatted(inside, n)
 			if err != nil || !closed {
-				return "", fmt.Errorf("found ${%s, expected ${offset,width,base}, with base one of d o x X n N and width at most %d", inside, maxGeneratedWidth)
+				found := text[i : i+2+len(inside)]
+				if closed {
+					found += "}"
+				}
+				return "", fmt.Errorf("found %q, expected ${offset,width,base}, with base one of d o x X n N, width at most %d and no number below 0", found, maxGeneratedWidth)
 			}
 			b.WriteString(number)
 			i += len(inside) + 2
