@@ -66,6 +66,7 @@ func TestCheckLeavesNoTraces(t *testing.T) {
 	dir := t.TempDir()
 	file := write(t, dir, "settings.yaml", fmt.Sprintf(`
 nameservers: [{name: ns1.park.example}, {name: ns2.park.example}]
+listen: {udp: ["127.0.0.1:0"], tcp: ["127.0.0.1:0"], dot: [], doh: [], doq: [], admin: []}
 store: {directory: %q}
 telemetry: {queries: {file: %q}}
 `, dir+"/a/b/store", dir+"/queries"))
@@ -103,8 +104,9 @@ func checkJSON(t *testing.T, wantStatus int, args ...string) (out checked) {
 func TestCheckAsJSON(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "own.zone", "@ NONSENSE x\n")
+	port := freePort(t)
 	file := write(t, dir, "settings.yaml", `nameservers: [{name: ns1.park.example}]
-listen: {udp: ["0.0.0.0:9953", "127.0.0.1:9953"], tcp: [], dot: [], doh: [], doq: [], admin: []}
+listen: {udp: ["0.0.0.0:`+port+`", "127.0.0.1:`+port+`"], tcp: [], dot: [], doh: [], doq: [], admin: []}
 parking: {profile: own.zone, ttl: soon}
 store: {directory: settings.yaml}
 nonsense: 1
@@ -125,7 +127,7 @@ nonsense: 1
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(found, "\n"), strings.Join(want, "\n"))
 	}
 
-	got = checkJSON(t, 0, "-n", "ns1.park.example", "--port", "0")
+	got = checkJSON(t, 0, "--elsewhere", "-n", "ns1.park.example", "--port", "0")
 	if len(got.Findings) < 2 || got.Findings[0].Severity != "warning" || got.Findings[0].Key != "nameservers" || got.Findings[0].File != "-n" {
 		t.Errorf("%+v", got)
 	}
@@ -140,12 +142,12 @@ func TestManyProblemsAreCapped(t *testing.T) {
 	}
 	file := write(t, t.TempDir(), "settings.yaml", text.String())
 	const more = 1_000 - config.MaxProblemsShown
-	r := execute(t, "check", "--config", file)
+	r := execute(t, "check", "--elsewhere", "--config", file)
 	lines := strings.Split(strings.TrimSpace(r.stderr), "\n")
 	if want := fmt.Sprintf("and %d more problems", more); r.status != 1 || len(lines) != config.MaxProblemsShown+1 || lines[len(lines)-1] != want {
 		t.Errorf("status %d, %d lines, the last is %q", r.status, len(lines), lines[len(lines)-1])
 	}
-	got := checkJSON(t, 1, "--config", file)
+	got := checkJSON(t, 1, "--elsewhere", "--config", file)
 	wrong := 0
 	for _, f := range got.Findings {
 		if f.Severity == "error" {
@@ -170,7 +172,7 @@ listen: {udp: ["127.0.0.1:0"], tcp: ["127.0.0.1:0"], dot: [], doh: [], doq: [], 
 // TestCheckPrintsEverySetting, and nothing else, or what is wrong.
 func TestCheckPrintsEverySetting(t *testing.T) {
 	file := write(t, t.TempDir(), "settings.yaml", "nameservers: [{name: ns1.park.example}]\nworkers: 3\n")
-	r := execute(t, "check", "--print", "--config", file, "--rua", "r@park.example")
+	r := execute(t, "check", "--print", "--elsewhere", "--config", file, "--rua", "r@park.example")
 	for _, want := range []string{"\nworkers: 3  # " + file + ":2\n", "\n    rua: [\"r@park.example\"]  # --rua\n", "\n  ttl: 1h  # default\n"} {
 		if r.status != 0 || r.stderr != "" || !strings.Contains(r.stdout, want) {
 			t.Errorf("status %d, no %q in\n%s%s", r.status, want, r.stdout, r.stderr)

@@ -30,9 +30,9 @@ parking:
 	}
 	for name, args := range map[string][]string{
 		"check-park.txt":  {"check", "--elsewhere", "--config", "park.yaml"},
-		"check-own.txt":   {"check", "--config", "own.yaml"},
+		"check-own.txt":   {"check", "--elsewhere", "--config", "own.yaml"},
 		"check-flags.txt": {"check", "-n", "ns1.park.example=192.0.2.1", "-n", "ns2.park.example:192.0.2.2", "--host", "192.0.2.1", "--port", "53", "--elsewhere"},
-		"check-tcp.txt":   {"check", "-n", "ns1.park.example", "--tcp"},
+		"check-tcp.txt":   {"check", "-n", "ns1.park.example", "--tcp", "--elsewhere"},
 	} {
 		t.Chdir(dir)
 		r := execute(t, args...)
@@ -47,7 +47,7 @@ parking:
 func TestSampleIsAGoodFile(t *testing.T) {
 	sample := execute(t, "check", "--sample")
 	file := write(t, t.TempDir(), "sample.yaml", sample.stdout)
-	if r := execute(t, "check", "--config", file); r.status != 0 || !strings.HasPrefix(r.stdout, file+": ok\n") {
+	if r := execute(t, "check", "--elsewhere", "--config", file); r.status != 0 || !strings.HasPrefix(r.stdout, file+": ok\n") {
 		t.Errorf("%+v", r)
 	}
 	golden(t, "../../../docs/domain-park.yaml", sample.stdout)

@@ -35,15 +35,15 @@ func TestMistakesEndWithStatus1(t *testing.T) {
 	}{
 		{"", []string{"no name servers; give them as -n "}},
 		{"serve", []string{"no name servers; give them as -n "}},
-		{"check", []string{"no name servers; give them as -n "}},
+		{"check --elsewhere", []string{"no name servers; give them as -n "}},
 		{"--config absent.yaml", []string{"absent.yaml: no such file or directory; expected a settings file"}},
 		{"--nonsense", []string{"unknown flag --nonsense; domain-park --help lists"}},
 		{"nonsense", []string{"unexpected argument nonsense; domain-park --help lists"}},
 		{"--port", []string{"--port: a value is missing; domain-park --help lists"}},
 		{"-n ns1 --rua x --port y", []string{`-n: found "ns1"`, `--rua: found "x"`, `--port: found "y"`}},
-		{"check --config profile.yaml", []string{"bad.zone:2:3: "}},
+		{"check --elsewhere --config profile.yaml", []string{"bad.zone:2:3: "}},
 		{"--config profile.yaml", []string{"bad.zone:2:3: "}},
-		{"check --config settings-and-profile.yaml", []string{`settings-and-profile.yaml:1:22: key "nameservers.name": found "ns1"`, "bad.zone:2:3: "}},
+		{"check --elsewhere --config settings-and-profile.yaml", []string{`settings-and-profile.yaml:1:22: key "nameservers.name": found "ns1"`, "bad.zone:2:3: "}},
 		{"-n ns1.park.example --host 192.0.2.200 --port 0", []string{"listen udp 192.0.2.200:0: ", "listen tcp 192.0.2.200:0: "}},
 	} {
 		r := execute(t, strings.Fields(c.args)...)
