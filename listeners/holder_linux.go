@@ -129,7 +129,8 @@ func callsItself(pid int) string {
 	}
 	name := strings.TrimSpace(string(comm))
 	program, err := os.Readlink(dir + "/exe")
-	if base := filepath.Base(program); err == nil && strings.HasPrefix(base, name) {
+	// Of a program that was replaced, as an upgrade does, the kernel says so (proc(5)).
+	if base := strings.TrimSuffix(filepath.Base(program), " (deleted)"); err == nil && strings.HasPrefix(base, name) {
 		return base
 	}
 	return name
