@@ -22,7 +22,7 @@ func TestAClientHasOneShareOfAllTransports(t *testing.T) {
 	transports := []string{"tcp", "dot", "doh", "doq", "doh3"}
 	ca := newAuthority(t)
 	srv := start(t, "--config", encryptedSettings(t, `
-listen: {udp: [], tcp: ["127.0.0.1:0"], dot: ["127.0.0.1:0"], doh: ["127.0.0.1:0"], doq: ["127.0.0.1:0"]}
+listen: {udp: [], tcp: ["127.0.0.1:0"], dot: ["127.0.0.1:0"], doh: ["127.0.0.1:0"], doq: ["127.0.0.1:0"], admin: []}
 policy:
   trust: [127.70.0.0/16]
   connections: {perclient: 5}
