@@ -62,7 +62,7 @@ func sendPaced(ctx context.Context, c *Config, sockets []*pacedSocket, begin tim
 		case <-ctx.Done():
 			return
 		}
-		due := int(time.Since(begin).Seconds()*float64(c.Rate)) - sent
+		due := int(min(time.Since(begin), c.Duration).Seconds()*float64(c.Rate)) - sent
 		s := sockets[turn%len(sockets)]
 		for due > 0 {
 			n := min(due, cap(batch))
