@@ -46,7 +46,9 @@ func startRestartLoad(t *testing.T, srv *running) *restartLoad {
 	stay := len(clients) // from here on, for as long as the server lets them
 	for i, c := range append(clients, loadClients(t, srv)...) {
 		name := fmt.Sprintf("%s (client %d)", c.name, i)
+		l.mu.Lock() // those before are at it
 		l.counts[name] = 0
+		l.mu.Unlock()
 		l.wg.Go(func() {
 			defer c.hangUp()
 			for n := 1; l.goesOn(); n++ {
