@@ -72,7 +72,7 @@ func (l *zoneLoader) addChain(z *loaded, signing uint32) error {
 			return err
 		}
 	}
-	if len(l.s.zoneData) > 1<<32-1 {
+	if uint64(len(l.s.zoneData)) > 1<<32-1 {
 		return errTooMuchZoneData
 	}
 	return nil
