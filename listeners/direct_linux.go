@@ -70,7 +70,7 @@ func (c *directConn) Read(p []byte) (int, error) {
 // tryRead reads once. It tells whether that is the end of it; otherwise it is
 // called again when there is something to read.
 func (c *directConn) tryRead(fd uintptr) bool {
-	n, errno := call(unix.SYS_RECVFROM, fd, c.in.p, 0)
+	n, errno := call(unix.SYS_RECVFROM, fd, c.in.p, unix.MSG_DONTWAIT)
 	switch errno {
 	case 0:
 		c.in.n = n
@@ -95,7 +95,7 @@ func (c *directConn) Write(p []byte) (int, error) {
 func (c *directConn) tryWrite(fd uintptr) bool {
 	t := &c.out
 	for t.n < len(t.p) {
-		n, errno := call(unix.SYS_SENDTO, fd, t.p[t.n:], unix.MSG_NOSIGNAL)
+		n, errno := call(unix.SYS_SENDTO, fd, t.p[t.n:], unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		switch errno {
 		case 0:
 			t.n += n

@@ -85,7 +85,9 @@ func (s *quicSocket) ReadBatch(messages []ipv4.Message, _ int) (int, error) {
 }
 
 // tryRead reads once. It tells whether that is the end of it; otherwise it is
-// called again when there is something to read.
+// called again when there is something to read. A socket that other processes
+// have as well may be a blocking one, whatever we set: each call says that it
+// must not wait, since all of Go's scheduler would wait with it.
 func (s *quicSocket) tryRead(fd uintptr) bool {
 	for i := range s.messages {
 		h, m := &s.heads[i].Msghdr, &s.messages[i]
@@ -96,7 +98,7 @@ func (s *quicSocket) tryRead(fd uintptr) bool {
 		h.SetControllen(len(m.OOB))
 	}
 	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.heads)), uintptr(len(s.messages)), 0, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.heads)), uintptr(len(s.messages)), unix.MSG_DONTWAIT, 0, 0)
 		if errno == unix.EINTR {
 			continue
 		}
@@ -189,7 +191,7 @@ func (d *datagram) address(to netip.AddrPort, ipv6 bool) {
 // trySend sends d without waiting.
 func (d *datagram) trySend(fd uintptr) {
 	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&d.head)), 0)
+		n, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&d.head)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		if errno == unix.EINTR {
 			continue
 		}
