@@ -116,20 +116,44 @@ func (l *quicListener) serve(ctx context.Context) error {
 	}
 	defer l.packets.Close()
 	var conns sync.WaitGroup
-	for {
-		var conn *quic.Conn
-		if conn, err = ln.Accept(ctx); err != nil {
-			break
-		}
+	err = acceptAll(ctx, ln, func(conn *quic.Conn) {
 		conns.Go(func() { l.serveConn(ctx, conn) })
-	}
-	_ = ln.Close() // refuses handshakes under way; connections live on
+	})
 	conns.Wait()
 	l.linger()
 	if ctx.Err() != nil {
 		return nil
 	}
 	return err
+}
+
+// acceptor is a *quic.EarlyListener.
+type acceptor interface {
+	Accept(context.Context) (*quic.Conn, error)
+	Close() error
+}
+
+// acceptAll hands every connection of ln to serve until ctx ends or accepting
+// fails, and closes ln: handshakes under way are refused, connections live on.
+// Those that nobody has accepted by then are handed on as well. Nobody else would
+// close them in order: their clients would wait, or be reset by a process that
+// takes over.
+func acceptAll(ctx context.Context, ln acceptor, serve func(*quic.Conn)) error {
+	for {
+		conn, err := ln.Accept(ctx)
+		if err == nil {
+			serve(conn)
+			continue
+		}
+		_ = ln.Close()
+		for {
+			conn, last := ln.Accept(context.Background())
+			if last != nil { // ErrServerClosed, when there are no more
+				return err
+			}
+			serve(conn)
+		}
+	}
 }
 
 // tlsConfig is for every handshake. quic-go calls what is in it from goroutines

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -272,5 +273,43 @@ func TestHTTPLogLevels(t *testing.T) {
 		if n := strings.Count(out.String(), "\n"); level != "DEBUG" && n != 1 {
 			t.Errorf("%q: logged %d times within a moment", line, n)
 		}
+	}
+}
+
+// queued is a listener that has connections which nobody has accepted when the
+// time is over. As quic-go's, it hands them out after Close, and no sooner than
+// it looks at the context.
+type queued struct {
+	conns  []*quic.Conn
+	closed bool
+}
+
+func (q *queued) Close() error {
+	q.closed = true
+	return nil
+}
+
+func (q *queued) Accept(ctx context.Context) (*quic.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if len(q.conns) == 0 {
+		return nil, quic.ErrServerClosed
+	}
+	conn := q.conns[0]
+	q.conns = q.conns[1:]
+	return conn, nil
+}
+
+// TestConnectionsNobodyAcceptedAreServedAtTheEnd, which means closed in order.
+func TestConnectionsNobodyAcceptedAreServedAtTheEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	ln := &queued{conns: []*quic.Conn{new(quic.Conn), new(quic.Conn)}}
+	want := slices.Clone(ln.conns)
+	var got []*quic.Conn
+	err := acceptAll(ctx, ln, func(conn *quic.Conn) { got = append(got, conn) })
+	if !errors.Is(err, context.Canceled) || !ln.closed || !slices.Equal(got, want) {
+		t.Errorf("%v, closed: %t, %d connections of %d", err, ln.closed, len(got), len(want))
 	}
 }

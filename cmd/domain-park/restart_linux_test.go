@@ -109,12 +109,9 @@ func inOrder(err error) string {
 	var web *http3.Error
 	var transport *quic.TransportError
 	switch {
-	case strings.Contains(err.Error(), "received a stateless reset"):
-		// A connection that came to be in the last moments of a server, of which
-		// the next one knows nothing (RFC 9000 §10.3): the client learns that at
-		// once, though not from the server that ended.
-		return "reset by the next server"
 	case errors.Is(err, io.EOF):
+		return "closed"
+	case strings.Contains(err.Error(), "http: server closed idle connection"): // the same over HTTP/1.1, seen a moment earlier
 		return "closed"
 	case strings.Contains(err.Error(), "http2: client conn could not be established"): // and GOAWAY came first
 		return "closed in the handshake"
