@@ -29,6 +29,7 @@ type stream struct {
 	idleBy    time.Time // when nothing has arrived of a next message
 	messageBy time.Time // when the message that has begun must be complete
 	armed     time.Time // the read deadline, unless the server stops; zero: not known
+	glanceBy  time.Time // until when a server that stops looks once more; zero: it has not
 	stuck     bool      // the client does not take what we write
 
 	// shaking tells that the handshake is not done. One that is under way when the
@@ -144,7 +145,7 @@ func (c *stream) fill() error {
 			if !begun {
 				c.messageBy = now.Add(c.server.timeouts().Message)
 			}
-			c.received = now
+			c.received, c.glanceBy = now, time.Time{}
 			return err
 		}
 		if err == nil || isTimeout(err) && now.Before(c.deadline()) {
@@ -152,6 +153,9 @@ func (c *stream) fill() error {
 			continue // the deadline was an earlier one
 		}
 		if isTimeout(err) && c.server.draining.Load() {
+			if c.glances(now) {
+				continue
+			}
 			return errDrained
 		}
 		return err

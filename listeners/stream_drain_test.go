@@ -18,11 +18,24 @@ func TestStreamDrain(t *testing.T) {
 		before, after func(*testing.T, net.Conn)
 		want          time.Duration // until the connection ends, from the stop on
 	}{
-		{"idle", nil, nil, lastLook},
+		{"idle", nil, nil, lastLook + secondLook},
 		{"a query on its way", nil, func(t *testing.T, c net.Conn) {
 			write(t, c, whole)
 			expectAnswer(t, c, testMessage(1, 40))
-		}, lastLook},
+		}, quiet + secondLook},
+		{"queries every few milliseconds", nil, func(t *testing.T, c net.Conn) {
+			for range 5 {
+				write(t, c, whole)
+				expectAnswer(t, c, testMessage(1, 40))
+				time.Sleep(quiet - time.Microsecond)
+			}
+		}, 5*(quiet-time.Microsecond) + time.Microsecond + secondLook},
+		{"queries one behind the other", nil, func(t *testing.T, c net.Conn) {
+			for begin := time.Now(); time.Since(begin) < lastLook; time.Sleep(time.Millisecond) {
+				write(t, c, whole)
+				expectAnswer(t, c, testMessage(1, 40))
+			}
+		}, lastLook + secondLook},
 		{"half a message, and the rest",
 			func(t *testing.T, c net.Conn) { write(t, c, whole[:20]) },
 			func(t *testing.T, c net.Conn) {
@@ -49,6 +62,7 @@ func TestStreamDrain(t *testing.T) {
 				synctest.Wait()
 				begin := time.Now()
 				stop()
+				synctest.Wait()
 				if c.after != nil {
 					c.after(t, client)
 				}

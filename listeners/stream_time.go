@@ -13,13 +13,29 @@ func (c *stream) deadline() time.Time {
 		return by
 	}
 	end := s.lookUntil
-	if c.begun() || c.shaking.Load() {
+	switch {
+	case c.begun() || c.shaking.Load():
 		end = s.endBy
+	case !c.glanceBy.IsZero():
+		end = c.glanceBy
+	case !c.received.Before(s.drainedAt):
+		end = c.received.Add(min(quiet, max(0, end.Sub(c.received))))
 	}
 	if end.Before(by) {
 		return end
 	}
 	return by
+}
+
+// glances tells whether the connection is to be looked at once more before a
+// server that stops ends it, and arms that look. Those that always have something
+// to say end all the same.
+func (c *stream) glances(now time.Time) bool {
+	if c.begun() || !c.glanceBy.IsZero() || now.After(c.server.lookUntil.Add(lastLook)) {
+		return false
+	}
+	c.glanceBy = now.Add(secondLook)
+	return true
 }
 
 // arm makes reads end at the deadline, or before: then fill arms anew. It sets

@@ -19,6 +19,18 @@ const (
 	// way: connections that the kernel has queued, queries on idle connections.
 	lastLook = 50 * time.Millisecond
 
+	// quiet is how long nothing must have come behind an answer for a server that
+	// stops to end the connection before lastLook is over. Clients that ask every
+	// few milliseconds are ended in the middle between two queries then: one that
+	// crosses the end on its way is lost for those that do not ask again, as
+	// RFC 7766 §6.2.4 wants them to. (dnsperf does not.)
+	quiet = 2 * time.Millisecond
+
+	// secondLook is how long a server that stops looks at a connection once more before
+	// it ends it. Reads whose deadline has passed tell nothing about what has
+	// arrived, and on a machine that is busy they may be late.
+	secondLook = time.Millisecond
+
 	// acceptRetry and acceptRetryMost bound the pause after an accept that
 	// failed, usually for want of descriptors. It doubles; net/http has the same.
 	acceptRetry     = 5 * time.Millisecond
@@ -45,6 +57,7 @@ type streams struct {
 	open     map[*stream]struct{}
 
 	// Set by drain, before draining.
+	drainedAt time.Time
 	lookUntil time.Time
 	endBy     time.Time
 	draining  atomic.Bool
@@ -204,6 +217,7 @@ func (s *streams) keepalive() time.Duration {
 // drain tells every connection, and the accept loop, that the end is near.
 func (s *streams) drain() {
 	now := time.Now()
+	s.drainedAt = now
 	s.lookUntil = now.Add(min(lastLook, s.timeouts().Shutdown))
 	s.endBy = now.Add(s.timeouts().Shutdown)
 	s.draining.Store(true)
