@@ -109,6 +109,17 @@ func (cfg *Config) tellIPv6() {
 	}
 }
 
+// acceptFor is how long a server that stops still accepts what the kernel has
+// queued at the socket at, which is for transport: those connections would be
+// reset with it. At an inherited socket they wait for the next process, which has
+// more time for them; and clients that this one has asked to go come back to it.
+func (cfg *Config) acceptFor(transport string, at net.Addr) time.Duration {
+	if cfg.Inherited.has(transport, addrOf(at)) {
+		return 0
+	}
+	return min(lastLook, cfg.now().Timeouts.Shutdown)
+}
+
 // network is tcp4, tcp6, udp4 or udp6. With the family named, the net package
 // makes an IPv6 socket that takes no IPv4.
 func network(protocol string, addr netip.AddrPort) string {

@@ -53,7 +53,7 @@ type dohListener struct {
 }
 
 func newDoH(tcp *net.TCPListener, cfg *Config, handler *dohHandler) *dohListener {
-	socket := &lingeringSocket{TCPListener: tcp}
+	socket := &lingeringSocket{TCPListener: tcp, accepts: cfg.acceptFor("doh", tcp.Addr())}
 	server := newHTTPServer(cfg, handler)
 	server.TLSConfig = charged(withHTTP(cfg.TLS), cfg.connections())
 	server.Protocols = new(http.Protocols)

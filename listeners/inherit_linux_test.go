@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -141,6 +142,23 @@ func TestInheritedSocketKeepsItsQueue(t *testing.T) {
 			}
 		}
 		s.stop(t)
+	}
+}
+
+// The same of connections: a server that stops leaves them to the next one. A
+// socket that goes with it would reset them.
+func TestAcceptingEndsAtOnceOnInheritedSocketsAlone(t *testing.T) {
+	tcp := bound(t, unix.SOCK_STREAM, "127.0.0.1:0", "tcp")
+	cfg := inheriting(inherit(t, tcp))
+	cfg.Timeouts = Timeouts{}.withDefaults()
+	theirs := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(cfg.TCP[0]))
+	ours := net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.2:53"))
+	if inherited, own := cfg.acceptFor("tcp", theirs), cfg.acceptFor("tcp", ours); inherited != 0 || own != lastLook {
+		t.Errorf("accepts for %v, and on a socket of its own for %v", inherited, own)
+	}
+	cfg.Timeouts.Shutdown = lastLook / 2
+	if own := cfg.acceptFor("tcp", ours); own != lastLook/2 {
+		t.Errorf("accepts for %v when it must stop within %v", own, lastLook/2)
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 // has ended its own (RFC 9112 §9.6).
 type lingeringSocket struct {
 	*net.TCPListener
-	endBy    time.Time // set before draining: no connection lingers longer
+	accepts  time.Duration // how long it goes on accepting when it drains
+	endBy    time.Time     // set before draining: no connection lingers longer
 	draining atomic.Bool
 
 	closing sync.WaitGroup // connections that linger
@@ -32,12 +33,11 @@ func (s *lingeringSocket) Accept() (net.Conn, error) {
 	return &lingeringConn{directConn: direct(c), socket: s}, nil
 }
 
-// drain has connections linger, and ends accepting after lastLook, in which what
-// the kernel has queued is accepted.
+// drain has connections linger, and soon ends accepting.
 func (s *lingeringSocket) drain(endBy time.Time) {
 	s.endBy = endBy
 	s.draining.Store(true)
-	_ = s.SetDeadline(time.Now().Add(lastLook))
+	_ = s.SetDeadline(time.Now().Add(s.accepts))
 }
 
 // wait returns when no connection lingers any more. What closes later is closed

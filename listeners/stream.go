@@ -29,7 +29,7 @@ type stream struct {
 	idleBy    time.Time // when nothing has arrived of a next message
 	messageBy time.Time // when the message that has begun must be complete
 	armed     time.Time // the read deadline, unless the server stops; zero: not known
-	glanceBy  time.Time // until when a server that stops looks once more; zero: it has not
+	glanceBy  time.Time // until when a server that stops looks for the last time; zero: not yet known
 	stuck     bool      // the client does not take what we write
 
 	// shaking tells that the handshake is not done. One that is under way when the
@@ -60,6 +60,9 @@ func (c *stream) run() {
 	now := time.Now()
 	c.idleBy, c.messageBy = now.Add(c.left(c.server.idle(), now)), now.Add(c.server.timeouts().Message)
 	c.armed = time.Time{}
+	if c.server.draining.Load() {
+		c.glanceBy = now.Add(lastLook) // it is new, and its first query on the way
+	}
 	err := c.serve()
 	if err == errSilent || err == errDrained || err == errSpent {
 		c.linger()

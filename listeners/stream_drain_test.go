@@ -82,6 +82,23 @@ func TestStreamDrainTakesWhatIsQueued(t *testing.T) {
 	})
 }
 
+// A connection that is accepted at the last moment has as much time for its first
+// query as one that was accepted before.
+func TestStreamDrainWaitsForNewConnections(t *testing.T) {
+	inBubble(t, false, mirror, func(t *testing.T, p *pipes, stop func()) {
+		stop()
+		synctest.Wait()
+		time.Sleep(lastLook - time.Microsecond)
+		c := p.dial()
+		defer c.Close()
+		begin := time.Now()
+		time.Sleep(lastLook - time.Microsecond)
+		write(t, c, framed(testMessage(1, 12)))
+		expectAnswer(t, c, testMessage(1, 12))
+		endsAfter(t, c, begin, lastLook-time.Microsecond+secondLook)
+	})
+}
+
 func TestStreamDrainEndsByForce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipes()

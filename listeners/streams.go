@@ -221,7 +221,7 @@ func (s *streams) drain() {
 	s.lookUntil = now.Add(min(lastLook, s.timeouts().Shutdown))
 	s.endBy = now.Add(s.timeouts().Shutdown)
 	s.draining.Store(true)
-	_ = s.ln.SetDeadline(s.lookUntil)
+	_ = s.ln.SetDeadline(now.Add(s.cfg.acceptFor(s.transport.String(), s.ln.Addr())))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.open {
