@@ -125,6 +125,12 @@ func (l *QueryLog) Run(ctx context.Context) {
 			flush(time.Now())
 		}
 	}
+	reopen := func() {
+		l.drain(add)
+		flush(time.Now())
+		l.file.close()
+		l.file.follow(time.Now())
+	}
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for {
@@ -135,11 +141,13 @@ func (l *QueryLog) Run(ctx context.Context) {
 			l.file.follow(now)
 			flush(now)
 		case <-l.again:
-			l.drain(add)
-			flush(time.Now())
-			l.file.close()
-			l.file.follow(time.Now())
+			reopen()
 		case <-ctx.Done():
+			select {
+			case <-l.again: // whoever asked for it before the end relies on it
+				reopen()
+			default:
+			}
 			l.drain(add)
 			flush(time.Now())
 			return

@@ -236,6 +236,29 @@ func TestQueryLogIsOpenedAnewWhenAskedTo(t *testing.T) {
 // A log that takes the place of another counts on, so that no counter falls.
 // TestQueryLogDrainsInAFlood: as many queries come as are written. Lines without
 // end were kept in memory then, and the file was not opened anew.
+// Also when it ends at the same time: settings that name another file came with
+// the signal. Which of the two Run sees first is chance, hence the repetitions.
+func TestQueryLogIsOpenedAnewBeforeItEnds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "queries.log")
+	for range 30 {
+		l, err := OpenQueryLog(path, 1, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Observe(named("\x03one\x00"))
+		if err := os.Rename(path, path+".1"); err != nil {
+			t.Fatal(err)
+		}
+		l.Reopen()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		l.Run(ctx)
+		if moved, anew := read(t, path+".1"), read(t, path); strings.Count(moved+anew, "one.") != 1 {
+			t.Fatalf("moved away: %q, anew: %q", moved, anew)
+		}
+	}
+}
+
 func TestQueryLogDrainsInAFlood(t *testing.T) {
 	l, err := OpenQueryLog(filepath.Join(t.TempDir(), "queries.log"), 1, slog.New(slog.DiscardHandler))
 	if err != nil {
