@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"domainpark/query"
 )
 
 // bound is a socket as a service manager binds it: it does not block.
@@ -148,18 +150,47 @@ func TestInheritedSocketKeepsItsQueue(t *testing.T) {
 // The same of connections: a server that stops leaves them to the next one. A
 // socket that goes with it would reset them.
 func TestAcceptingEndsAtOnceOnInheritedSocketsAlone(t *testing.T) {
-	tcp := bound(t, unix.SOCK_STREAM, "127.0.0.1:0", "tcp")
-	cfg := inheriting(inherit(t, tcp))
+	i := inherit(t, bound(t, unix.SOCK_STREAM, "127.0.0.1:0", "tcp"), bound(t, unix.SOCK_STREAM, "127.0.0.1:0", "doh"))
+	cfg := inheriting(i)
 	cfg.Timeouts = Timeouts{}.withDefaults()
-	theirs := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(cfg.TCP[0]))
-	ours := net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.2:53"))
-	if inherited, own := cfg.acceptFor("tcp", theirs), cfg.acceptFor("tcp", ours); inherited != 0 || own != lastLook {
-		t.Errorf("accepts for %v, and on a socket of its own for %v", inherited, own)
+	for _, c := range []struct {
+		transport, addr string
+		want            time.Duration
+	}{
+		{"tcp", cfg.TCP[0], 0},
+		{"tcp", "127.0.0.1:0", lastLook},
+		{"doh", cfg.DoH[0], 0},
+		{"doh", "127.0.0.1:0", lastLook},
+	} {
+		ln, err := openTCPSocket(&cfg, c.transport, netip.MustParseAddrPort(c.addr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		watched := &watchedDeadline{TCPListener: ln}
+		var got time.Duration
+		if c.transport == "doh" {
+			got = lingeringIn(newDoH(ln, &cfg, &dohHandler{resolver: mirror, cfg: &cfg}).socket).accepts
+		} else {
+			s := newStreams(watched, query.TCP, &cfg, mirror)
+			s.drain()
+			got = watched.set.Sub(s.drainedAt)
+		}
+		if got != c.want {
+			t.Errorf("%s at %s is accepted from for %v after the stop, want %v", c.transport, c.addr, got, c.want)
+		}
 	}
-	cfg.Timeouts.Shutdown = lastLook / 2
-	if own := cfg.acceptFor("tcp", ours); own != lastLook/2 {
-		t.Errorf("accepts for %v when it must stop within %v", own, lastLook/2)
-	}
+}
+
+// watchedDeadline is a listener that keeps the deadline of Accept.
+type watchedDeadline struct {
+	*net.TCPListener
+	set time.Time
+}
+
+func (w *watchedDeadline) SetDeadline(t time.Time) error {
+	w.set = t
+	return w.TCPListener.SetDeadline(t)
 }
 
 func TestInheritedSocketsOfEncryptedTransports(t *testing.T) {

@@ -276,9 +276,9 @@ func TestHTTPLogLevels(t *testing.T) {
 	}
 }
 
-// queued is a listener that has connections which nobody has accepted when the
-// time is over. As quic-go's, it hands them out after Close, and no sooner than
-// it looks at the context.
+// queued is a listener that has connections which nobody has accepted when ctx
+// ends. It hands them out after Close, as quic-go's does; and where chance decides
+// there between a connection and the end of ctx, here it is always the end.
 type queued struct {
 	conns  []*quic.Conn
 	closed bool

@@ -69,7 +69,7 @@ func (c *calls) receive(box *inbox) (int, error) {
 // tryRead reads once. It tells whether that is the end of it; otherwise it is
 // called again when there is something to read.
 func (c *calls) tryRead(fd uintptr) bool {
-	n, errno := call(unix.SYS_RECVFROM, fd, c.box.space(), 0)
+	n, errno := call(unix.SYS_RECVFROM, fd, c.box.space(), unix.MSG_DONTWAIT)
 	switch errno {
 	case 0:
 		c.n = n
@@ -98,7 +98,7 @@ func (c *calls) write(p []byte) (int, error) {
 // end of it; otherwise it is called again when there is more room.
 func (c *calls) tryWrite(fd uintptr) bool {
 	for len(c.out) > 0 {
-		n, errno := call(unix.SYS_SENDTO, fd, c.out, c.flags|unix.MSG_NOSIGNAL)
+		n, errno := call(unix.SYS_SENDTO, fd, c.out, c.flags|unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		switch errno {
 		case 0:
 			c.out = c.out[n:]

@@ -18,8 +18,8 @@ func (c *stream) deadline() time.Time {
 		end = s.endBy
 	case !c.glanceBy.IsZero():
 		end = c.glanceBy
-	case !c.received.Before(s.drainedAt):
-		end = c.received.Add(min(quiet, max(0, end.Sub(c.received))))
+	case !c.received.Before(s.drainedAt) && c.received.Add(quiet).Before(end):
+		end = c.received.Add(quiet)
 	}
 	if end.Before(by) {
 		return end

@@ -233,9 +233,6 @@ func TestQueryLogIsOpenedAnewWhenAskedTo(t *testing.T) {
 	})
 }
 
-// A log that takes the place of another counts on, so that no counter falls.
-// TestQueryLogDrainsInAFlood: as many queries come as are written. Lines without
-// end were kept in memory then, and the file was not opened anew.
 // Also when it ends at the same time: settings that name another file came with
 // the signal. Which of the two Run sees first is chance, hence the repetitions.
 func TestQueryLogIsOpenedAnewBeforeItEnds(t *testing.T) {
@@ -259,6 +256,8 @@ func TestQueryLogIsOpenedAnewBeforeItEnds(t *testing.T) {
 	}
 }
 
+// TestQueryLogDrainsInAFlood: as many queries come as are written. Lines without
+// end were kept in memory then, and the file was not opened anew.
 func TestQueryLogDrainsInAFlood(t *testing.T) {
 	l, err := OpenQueryLog(filepath.Join(t.TempDir(), "queries.log"), 1, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -279,6 +278,7 @@ func TestQueryLogDrainsInAFlood(t *testing.T) {
 	}
 }
 
+// A log that takes the place of another counts on, so that no counter falls.
 func TestQueryLogCountsOn(t *testing.T) {
 	dir := t.TempDir()
 	var logs []*QueryLog
