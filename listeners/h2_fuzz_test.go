@@ -158,6 +158,8 @@ func h2Seeds() [][][]byte {
 		{frameBytes(http2.FrameSettings, 0, 0, []byte{0, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0}), headers(1, endHeaders|end, get), frameBytes(http2.FrameWindowUpdate, 0, 1, []byte{0, 0, 0, 9}), frameBytes(http2.FrameSettings, 0, 0, []byte{0, 4, 0, 0, 9, 0})},
 		{headers(1, endHeaders|end, get), headers(3, endHeaders, post), frameBytes(http2.FrameRSTStream, 0, 3, make([]byte, 4)), body, frameBytes(http2.FramePing, 0, 0, make([]byte, 8))},
 		{frameBytes(http2.FramePriority, 0, 3, []byte{0, 0, 0, 3, 9}), frameBytes(http2.FrameGoAway, 0, 0, make([]byte, 8)), frameBytes(99, 0xff, 5, nil), frameBytes(http2.FrameWindowUpdate, 0, 0, []byte{0x7f, 0xff, 0xff, 0xff})},
+		{frameBytes(http2.FramePriority, 0, 3, []byte{0, 0, 0, 3, 0}), headers(1, endHeaders|end, get), headers(3, endHeaders, post), body},
+		{headers(1, endHeaders|end, get), headers(3, endHeaders, post), frameBytes(http2.FramePriority, 0, 3, []byte{0, 0, 0, 1}), body, headers(5, endHeaders|end, again)},
 		{frameBytes(http2.FramePushPromise, endHeaders, 1, []byte{0, 0, 0, 2}), headers(2, endHeaders|end, get)},
 		{bytes.Repeat(frameBytes(http2.FramePing, 0, 0, make([]byte, 8)), 2*h2Patience)},
 	}

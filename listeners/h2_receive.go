@@ -98,9 +98,9 @@ func (c *h2Conn) takePriority(f h2Frame) error {
 	case f.stream == 0:
 		return h2ProtocolError
 	case len(f.payload) != 5:
-		c.resetID(f.stream, h2FrameSizeError)
+		return c.fail(f.stream, h2FrameSizeError)
 	case dependsOnItself(f.stream, f.payload):
-		c.resetID(f.stream, h2ProtocolError)
+		return c.fail(f.stream, h2ProtocolError)
 	}
 	return nil
 }

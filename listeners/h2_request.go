@@ -95,15 +95,18 @@ func (c *h2Conn) addBlock(part []byte) error {
 // stream: HPACK's state is that of the connection.
 func (c *h2Conn) takeBlock(id uint32, end, selfish bool, block []byte) error {
 	s := c.find(id)
-	if s == nil && (id&1 == 0 || id <= c.lastID) {
-		return c.reused(id)
+	late := c.muted.has(id) // trailers that were on their way when we reset the stream
+	if s == nil && !late && (id&1 == 0 || id <= c.lastID) {
+		return h2ProtocolError // ours, passed over, or closed (RFC 9113 §5.1.1)
 	}
 	r, err := c.decode(block, end)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if s != nil {
+	case s != nil:
 		return c.takeTrailer(s, end, r)
+	case late:
+		return c.tire(1)
 	}
 	if c.ending {
 		return nil // the client repeats it on another connection
@@ -121,15 +124,6 @@ func (c *h2Conn) takeBlock(id uint32, end, selfish bool, block []byte) error {
 		return nil
 	}
 	return c.request(id, end, r)
-}
-
-// reused is what a header for a stream that can't be opened gets: even numbers
-// are ours, and those that were passed over, or have ended, are closed.
-func (c *h2Conn) reused(id uint32) error {
-	if id&1 == 1 && c.muted.has(id) {
-		return h2StreamClosed
-	}
-	return h2ProtocolError
 }
 
 // takeTrailer ends a body by fields, which mean nothing here.

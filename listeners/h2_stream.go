@@ -62,8 +62,9 @@ func (c *h2Conn) find(id uint32) *h2Stream {
 }
 
 // idle tells whether a stream does not exist yet, so that most frames for it are
-// errors (RFC 9113 §5.1). Those that came after our GOAWAY do not count.
-func (c *h2Conn) idle(id uint32) bool { return id == 0 || id > c.lastID && !c.ending }
+// errors (RFC 9113 §5.1). Even numbers are ours to open, and we open none. Those
+// that came after our GOAWAY do not count.
+func (c *h2Conn) idle(id uint32) bool { return id&1 == 0 || id > c.lastID && !c.ending }
 
 // remove forgets s, which may be in the list. It is not valid any more.
 func (c *h2Conn) remove(s *h2Stream) {
@@ -91,6 +92,21 @@ func (c *h2Conn) drop(s *h2Stream) {
 func (c *h2Conn) reset(s *h2Stream, code h2Code) {
 	c.resetID(s.id, code)
 	c.remove(s)
+}
+
+// fail is for an error of a stream in a frame that may come at any time. A stream
+// that is idle must not be reset (RFC 9113 §6.4), so that the connection ends
+// instead (§5.4.1).
+func (c *h2Conn) fail(id uint32, code h2Code) error {
+	switch s := c.find(id); {
+	case s != nil:
+		c.reset(s, code)
+	case c.idle(id):
+		return code
+	case id <= c.lastID:
+		c.resetID(id, code)
+	}
+	return nil
 }
 
 func (c *h2Conn) resetID(id uint32, code h2Code) {
