@@ -66,8 +66,8 @@ const domainTime = 12
 type Audit struct {
 	cfg     Config
 	client  *client
-	parents parents
-	offers  offers
+	parents memo[string, parentZone] // by name of what they may be asked for
+	offers  memo[endpoint, offer]
 	ports   [query.Transports]uint16 // of name servers
 	random  func() string            // a label that no zone has
 }
@@ -81,10 +81,8 @@ func New(cfg Config) *Audit {
 		cfg.Questions = 16
 	}
 	return &Audit{
-		cfg:     cfg,
-		client:  newClient(cfg.Timeout, cfg.Roots, cfg.TLSName),
-		parents: parents{zones: map[string]*parentZone{}},
-		offers:  offers{all: map[endpoint]*tried{}},
+		cfg:    cfg,
+		client: newClient(cfg.Timeout, cfg.Roots, cfg.TLSName),
 		ports: [query.Transports]uint16{
 			query.UDP: 53, query.TCP: 53, query.DoT: 853, query.DoH: 443, query.DoH3: 443, query.DoQ: 853,
 		},

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 
 	"domainpark/query"
 
@@ -35,47 +34,23 @@ type delegation struct {
 	ds     answer
 }
 
-// parents are the zones that domains are delegated from: a list of domains has
-// few, and each is looked up once.
-type parents struct {
-	mu    sync.Mutex
-	zones map[string]*parentZone
-}
-
-// parentZone is a zone and some of its servers. ready is closed when the rest
-// is set.
+// parentZone is a zone that domains are delegated from, and some of its servers.
 type parentZone struct {
-	ready   chan struct{}
 	name    string
 	servers []netip.AddrPort
-	err     error
+	err     error // why there is none; nothing else is set then
 }
 
-// parentOf finds the zone in which the domain's delegation is. What was found
-// while ctx ended is not kept.
-func (a *Audit) parentOf(ctx context.Context, domain string) *parentZone {
+// parentOf finds the zone in which the domain's delegation is. What could not be
+// found is looked for again.
+func (a *Audit) parentOf(ctx context.Context, domain string) parentZone {
 	_, above, _ := strings.Cut(domain, ".")
-	a.parents.mu.Lock()
-	zone, known := a.parents.zones[above]
-	if !known {
-		zone = &parentZone{ready: make(chan struct{})}
-		a.parents.zones[above] = zone
-	}
-	a.parents.mu.Unlock()
-	if known {
-		select {
-		case <-zone.ready:
-			return zone
-		case <-ctx.Done():
-			return &parentZone{err: ctx.Err()}
-		}
-	}
-	zone.name, zone.servers, zone.err = a.findParent(ctx, above)
-	close(zone.ready)
-	if zone.err != nil {
-		a.parents.mu.Lock()
-		delete(a.parents.zones, above)
-		a.parents.mu.Unlock()
+	zone, err := a.parents.get(ctx, above, func() (zone parentZone, keep bool) {
+		zone.name, zone.servers, zone.err = a.findParent(ctx, above)
+		return zone, zone.err == nil
+	})
+	if err != nil {
+		return parentZone{err: err}
 	}
 	return zone
 }
