@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -124,24 +123,5 @@ func TestFiguresHaveThreeDigits(t *testing.T) {
 		if got := significant(f); got != want {
 			t.Errorf("%v: %s, want %s", f, got, want)
 		}
-	}
-}
-
-func TestQueriesAreTheSameInEveryRun(t *testing.T) {
-	var a, b ground
-	a.ask()
-	b.ask()
-	if len(a.queries) != queries || len(a.Domains) != domains || !bytes.Equal(bytes.Join(a.queries, nil), bytes.Join(b.queries, nil)) {
-		t.Errorf("%d queries for %d domains, or others the second time", len(a.queries), len(a.Domains))
-	}
-	share := 0
-	for _, q := range asked {
-		share += q.share
-	}
-	if share != 100 {
-		t.Errorf("the mix is %d %%", share)
-	}
-	if !strings.HasPrefix(a.Domains[0], "parked-0.") {
-		t.Error(a.Domains[0])
 	}
 }

@@ -13,14 +13,13 @@ import (
 	"fmt"
 	"io/fs"
 	"math/big"
-	mathrand "math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"text/template"
 	"time"
 
-	"github.com/miekg/dns"
+	"domainpark/bench/load"
 )
 
 //go:embed servers
@@ -59,7 +58,9 @@ func prepare(dir string, cpus int) (*ground, error) {
 	if err := g.certify(); err != nil {
 		return nil, err
 	}
-	g.ask()
+	if g.Domains, g.queries, err = load.Questions(domains, queries, 0); err != nil {
+		return nil, err
+	}
 	if g.templates, err = template.New("").Option("missingkey=error").ParseFS(embedded, "servers/*.*", "servers/Corefile", "servers/gdnsd/config"); err != nil {
 		return nil, err
 	}
@@ -117,37 +118,3 @@ const (
 	domains = 1000
 	queries = 20_000
 )
-
-// asked is the mix, a share of each in percent.
-var asked = []struct {
-	share  int
-	prefix string
-	qtype  uint16
-}{
-	{20, "", dns.TypeTXT}, {20, "_dmarc.", dns.TypeTXT}, {10, "s1._domainkey.", dns.TypeTXT}, {15, "", dns.TypeMX},
-	{15, "", dns.TypeA}, {8, "", dns.TypeAAAA}, {5, "", dns.TypeNS}, {3, "", dns.TypeSOA}, {4, "", dns.TypeCAA},
-}
-
-func (g *ground) ask() {
-	rnd := mathrand.New(mathrand.NewPCG(1, 1))
-	endings := []string{"com", "org", "net", "co.uk", "com.au", "io", "de"}
-	for i := range domains {
-		g.Domains = append(g.Domains, fmt.Sprintf("parked-%d.%s", i, endings[rnd.IntN(len(endings))]))
-	}
-	for range queries {
-		share := rnd.IntN(100)
-		for _, a := range asked {
-			if share -= a.share; share >= 0 {
-				continue
-			}
-			m := new(dns.Msg).SetQuestion(a.prefix+g.Domains[rnd.IntN(domains)]+".", a.qtype)
-			m.Id, m.RecursionDesired = 0, false
-			wire, err := m.Pack()
-			if err != nil {
-				panic(err) // the names above are good
-			}
-			g.queries = append(g.queries, wire)
-			break
-		}
-	}
-}

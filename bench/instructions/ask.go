@@ -5,48 +5,12 @@ package main
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"time"
 
 	"github.com/miekg/dns"
 )
-
-// asked is the mix of bench/compare, a share of each in percent.
-var asked = []struct {
-	share  int
-	prefix string
-	qtype  uint16
-}{
-	{20, "", dns.TypeTXT}, {20, "_dmarc.", dns.TypeTXT}, {10, "s1._domainkey.", dns.TypeTXT}, {15, "", dns.TypeMX},
-	{15, "", dns.TypeA}, {8, "", dns.TypeAAAA}, {5, "", dns.TypeNS}, {3, "", dns.TypeSOA}, {4, "", dns.TypeCAA},
-}
-
-// questions are n of the mix for a thousand domains, the same in every run, each
-// with an OPT record.
-func questions(n int) ([][]byte, error) {
-	rnd := rand.New(rand.NewPCG(1, 1))
-	endings := []string{"com", "org", "net", "co.uk", "com.au", "io", "de"}
-	var all [][]byte
-	for range n {
-		share, domain := rnd.IntN(100), rnd.IntN(1000)
-		for _, a := range asked {
-			if share -= a.share; share >= 0 {
-				continue
-			}
-			m := new(dns.Msg).SetQuestion(fmt.Sprintf("%sparked-%d.%s.", a.prefix, domain, endings[domain%len(endings)]), a.qtype)
-			m.Id, m.RecursionDesired = 0, false
-			wire, err := m.SetEdns0(1232, false).Pack()
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, wire)
-			break
-		}
-	}
-	return all, nil
-}
 
 // window is how many questions are sent before their answers are read: as many
 // as one system call of the server takes, so that it costs what it does under

@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+
+	"domainpark/bench/load"
 )
 
 // settings have every limit on, but none that is reached; nobody is trusted.
@@ -53,8 +55,8 @@ func count(dir, program string, n int) (*profile, error) {
 		ended <- cmd.Wait()
 		close(ended)
 	}()
-	const before = 20_000
-	all, err := questions(before)
+	const domains, before, udpSize = 1000, 20_000, 1232
+	_, all, err := load.Questions(domains, before, udpSize)
 	if err == nil {
 		err = await(address, all[0], ended)
 	}

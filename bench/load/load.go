@@ -6,7 +6,8 @@
 //
 //	Run → one goroutine or more for each connection → Result
 //
-// It is the generator of bench/compare. Only loopback addresses are asked.
+// It is the generator of bench/compare, and makes the questions of
+// bench/instructions. Only loopback addresses are asked.
 package load
 
 import (

@@ -20,7 +20,7 @@ const root = "../.."
 var mayImport = map[string][]string{
 	"audit":              {"query"},
 	"bench/compare":      {"bench/load"},
-	"bench/instructions": {},
+	"bench/instructions": {"bench/load"},
 	"bench/load":         {},
 	"bench/overload":     {},
 	"cmd/domain-park":    {"audit", "config", "certs", "store", "telemetry", "listeners", "resolver", "policy", "query"},
