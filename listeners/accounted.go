@@ -17,8 +17,17 @@ type accountedSocket struct {
 	faults   *faults
 }
 
-// Accept implements net.Listener. It closes what there is no room for.
+// Accept implements net.Listener.
 func (s accountedSocket) Accept() (net.Conn, error) {
+	c, err := s.acceptOne()
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// acceptOne is Accept. It closes what there is no room for.
+func (s accountedSocket) acceptOne() (*accountedConn, error) {
 	for {
 		raw, err := s.Listener.Accept()
 		if err != nil {
@@ -48,6 +57,8 @@ type accountedConn struct {
 	account  Connection
 	accounts Connections
 	faults   *faults
+	greeting *greeting // what crypto/tls has yet to read of what came first; nil: nothing, or no TLS
+	toll     toll      // what the client has paid before crypto/tls knew of it
 
 	mu   sync.Mutex
 	idle *time.Timer // closes it; nil as long as it was never in a hurry
@@ -68,6 +79,18 @@ func (c *accountedConn) settle() {
 		}
 	}()
 	c.account.Close()
+}
+
+// Read implements net.Conn. The hello, which was read ahead, comes first.
+func (c *accountedConn) Read(p []byte) (int, error) {
+	if c.greeting == nil {
+		return c.Conn.Read(p)
+	}
+	n := c.greeting.read(p)
+	if c.greeting.box.empty() {
+		c.forget()
+	}
+	return n, nil
 }
 
 // CloseWrite ends our side alone. net/http does so after an answer that it

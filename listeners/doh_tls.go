@@ -62,11 +62,12 @@ func withProtocols(given *tls.Config, protos func(*tls.Config) []string) *tls.Co
 // net/http would do the handshake as well, but has no deadline of its own for
 // it. Handshakes run side by side, so a stalled one holds up nobody.
 type tlsSocket struct {
-	net.Listener
-	config *tls.Config
-	cfg    *Config
-	h2     func(*tls.Conn) // takes connections that speak HTTP/2, at once
-	log    *slog.Logger
+	accountedSocket
+	doorstep doorstep // of whoever calls begin
+	config   *tls.Config
+	cfg      *Config
+	h2       func(*tls.Conn) // takes connections that speak HTTP/2, at once
+	log      *slog.Logger
 
 	start  sync.Once
 	ready  chan net.Conn
@@ -98,15 +99,15 @@ func (s *tlsSocket) settle(ctx context.Context) {
 	}
 }
 
-func newTLSSocket(socket net.Listener, config *tls.Config, cfg *Config) *tlsSocket {
+func newTLSSocket(socket accountedSocket, config *tls.Config, cfg *Config) *tlsSocket {
 	s := &tlsSocket{
-		Listener: socket,
-		config:   config,
-		cfg:      cfg,
-		log:      cfg.Log,
-		ready:    make(chan net.Conn),
-		failed:   make(chan error),
-		last:     make(chan struct{}),
+		accountedSocket: socket,
+		config:          config,
+		cfg:             cfg,
+		log:             cfg.Log,
+		ready:           make(chan net.Conn),
+		failed:          make(chan error),
+		last:            make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
@@ -147,9 +148,9 @@ func (s *tlsSocket) accept() {
 func (s *tlsSocket) acceptAll() (err error) {
 	defer s.cfg.faults.stops(&err, "doh")
 	for {
-		c, err := s.Listener.Accept()
+		c, err := s.acceptOne()
 		if err == nil {
-			s.handshakes.Go(func() { s.handshake(c) })
+			s.begin(c)
 			continue
 		}
 		if isTimeout(err) {
@@ -163,18 +164,51 @@ func (s *tlsSocket) acceptAll() (err error) {
 	}
 }
 
-func (s *tlsSocket) handshake(raw net.Conn) {
+// begin starts the handshake of c, unless its client is sent away at the doorstep.
+// One goroutine calls it.
+func (s *tlsSocket) begin(c *accountedConn) {
+	defer s.faulted(c)
+	c.greeting = newGreeting(c, s.cfg.now().Timeouts.Write)
+	if !c.greeting.greet(&s.doorstep, s.accounts, remote(c).Addr()) {
+		_ = c.Close()
+		return
+	}
+	s.handshakes.Go(func() { s.handshake(c) })
+}
+
+// faulted is for a deferred call. A panic costs the connection at hand.
+func (s *tlsSocket) faulted(c *accountedConn) {
+	if cause := recover(); cause != nil {
+		s.cfg.faults.note(cause, "doh", remote(c))
+		c.forget()
+		_ = c.Close()
+	}
+}
+
+// shake does the handshake of raw, which ends when the socket is closed.
+func (s *tlsSocket) shake(raw *accountedConn) (c *tls.Conn, err error) {
+	stop := context.AfterFunc(s.ctx, func() { _ = raw.Close() })
 	defer func() {
-		if cause := recover(); cause != nil {
-			s.cfg.faults.note(cause, "doh", remote(raw))
-			_ = raw.Close()
+		if !stop() {
+			err = s.ctx.Err()
 		}
 	}()
+	if err := raw.greeting.admit(s.accounts, remote(raw).Addr()); err != nil {
+		return nil, err
+	}
+	raw.toll = raw.greeting.toll
+	c = tls.Server(raw, s.config)
+	return c, c.Handshake()
+}
+
+func (s *tlsSocket) handshake(raw *accountedConn) {
+	defer s.faulted(raw)
 	_ = raw.SetDeadline(time.Now().Add(s.cfg.now().Timeouts.Handshake))
-	c := tls.Server(raw, s.config)
-	if err := c.HandshakeContext(s.ctx); err != nil {
+	c, err := s.shake(raw)
+	if err != nil {
 		s.log.Debug("TLS handshake failed", "transport", "doh", "client", raw.RemoteAddr().String(), "error", err)
 		explain(err)
+		raw.forget()
 		_ = raw.Close()
 		return
 	}

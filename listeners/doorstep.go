@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// doorstep is where a goroutine that accepts TLS connections looks at what each
-// has brought. When many come, their hellos are there already, and who makes more
+// doorstep is where a goroutine that accepts TLS connections, those of DoT or DoH,
+// looks at what each has brought. When many come, their hellos are there already, and who makes more
 // handshakes than it may is sent away at once: it takes no goroutine, no memory
 // that lasts and no place among those that wait for a processor. What has not been
 // accepted yet waits in the kernel, whose queue is bounded (somaxconn), and where
@@ -36,6 +36,41 @@ func (d *doorstep) meet(conn syscall.RawConn, accounts Connections, addr netip.A
 		sendNow(conn, tooMany)
 	}
 	return arrived, paid, ok
+}
+
+// greet looks at what the client at addr has sent so far, and keeps it. It tells
+// whether the client may go on; if not, the connection is to be closed.
+func (r *records) greet(at *doorstep, accounts Connections, addr netip.Addr) bool {
+	if r.calls == nil {
+		return true // admit charges
+	}
+	arrived, paid, ok := at.meet(r.calls.conn, accounts, addr)
+	if ok {
+		r.toll = paid
+		r.box.put(arrived)
+	}
+	return ok
+}
+
+// admit reads the first record and charges the client at addr, when it is a whole
+// hello and that has not been done at the doorstep. It returns errHandshakes when
+// the client has been told that it makes too many.
+func (r *records) admit(accounts Connections, addr netip.Addr) error {
+	for r.record() == 0 {
+		if _, err := r.receive(); err != nil {
+			return err
+		}
+	}
+	if r.toll != tollNone {
+		return nil
+	}
+	paid, ok := payAtHello(r.box.unread()[:r.record()], accounts, addr)
+	if !ok {
+		_, _ = r.socket.Write(tooMany)
+		return errHandshakes
+	}
+	r.toll = paid
+	return nil
 }
 
 // payAtHello charges the client at addr whose first record this is, if that is a

@@ -98,7 +98,7 @@ func lingeringIn(l net.Listener) *lingeringSocket {
 	for {
 		switch s := l.(type) {
 		case *tlsSocket:
-			l = s.Listener
+			l = s.accountedSocket
 		case accountedSocket:
 			l = s.Listener
 		case *lingeringSocket:

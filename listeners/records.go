@@ -2,7 +2,6 @@ package listeners
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"os"
 	"sync/atomic"
 )
@@ -31,26 +30,6 @@ type records struct {
 
 // paid implements tolled.
 func (r *records) paid() toll { return r.toll }
-
-// admit reads the first record and charges its client, when it is a whole hello
-// and that has not been done at the doorstep. It returns errHandshakes when the
-// client may not go on.
-func (r *records) admit(accounts Connections, client netip.Addr) error {
-	for r.record() == 0 {
-		if _, err := r.receive(); err != nil {
-			return err
-		}
-	}
-	if r.toll != tollNone {
-		return nil
-	}
-	paid, ok := payAtHello(r.box.unread()[:r.record()], accounts, client)
-	if !ok {
-		return errHandshakes
-	}
-	r.toll = paid
-	return nil
-}
 
 // maxKept is how many connections may live on whose crypto/tls keeps a buffer of
 // up to 18 KiB: 18 MiB for all. They are not counted with messages, which go: a

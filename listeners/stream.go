@@ -83,15 +83,7 @@ func (c *stream) faulted() {
 // whether the client may go on.
 func (c *stream) greet(at *doorstep) bool {
 	c.secure = &secured{records: records{socket: c.raw, wait: true}}
-	if c.raw.calls == nil {
-		return true // handshake charges
-	}
-	arrived, paid, ok := at.meet(c.raw.calls.conn, c.server.accounts, c.client.Addr())
-	if ok {
-		c.secure.toll = paid
-		c.secure.box.put(arrived)
-	}
-	return ok
+	return c.secure.greet(at, c.server.accounts, c.client.Addr())
 }
 
 // handshake puts TLS in front of the connection.
@@ -102,9 +94,6 @@ func (c *stream) handshake() (done bool) {
 	c.messageBy, c.raw.writeBy = c.idleBy, c.idleBy // also when its hello is there
 	c.arm()
 	err := s.admit(c.server.accounts, c.client.Addr())
-	if err == errHandshakes {
-		_, _ = c.raw.Write(tooMany)
-	}
 	if err == nil {
 		s.tls = c.server.secure(&s.records)
 		err = s.tls.Handshake()
