@@ -37,7 +37,7 @@ type edns struct {
 	options   bool // it has options that are known here
 	nsid      bool
 	keepalive bool
-	cookie    []byte // the first cookie option's value, not nil when there is one
+	cookie    []byte // the first cookie option's value; nil: there is none, or it gets no answer
 }
 
 // fixedBytes is how long type, class, TTL and RDLENGTH of a record are.
@@ -90,9 +90,9 @@ func (e *edns) limit(q *query.Query) int {
 	}
 }
 
-// maxAmplification is how much larger than its query an answer may get by its
-// additional section, when the query may have come from somebody else: both as
-// datagrams, with the headers of IPv4 (with IPv6's it is less). RFC 9000 §8.1
+// maxAmplification is how much larger than its query an answer may get by what
+// may be left out of it, when the query may have come from somebody else: both
+// as datagrams, with the headers of IPv4 (with IPv6's it is less). RFC 9000 §8.1
 // has the same number for QUIC. What was asked for is sent whatever its size:
 // response-rate limits are for that.
 const (
@@ -100,23 +100,24 @@ const (
 	datagramHeaders  = 20 + 8
 )
 
-// additionalRoom is how long an answer without its OPT record may get by its
-// additional section; room is how long it may be anyway.
-func (r *Resolver) additionalRoom(room int, s *snapshot, q *query.Query, e *edns) int {
-	if proven(q) {
-		return room
+// additionalRoom is how long an answer to q without its OPT record may get by
+// what may be left out of its additional section; room is how long it may be
+// anyway. Options of the OPT record that were asked for go first.
+func (s *snapshot) additionalRoom(room int, q *query.Query, e *edns) int {
+	if !proven(q) {
+		most := maxAmplified(q)
+		if q.HasOPT {
+			most -= optBytes
+		}
+		room = min(room, most)
 	}
-	most := maxAmplified(q)
-	if q.HasOPT {
-		most -= optBytes
-	}
-	if e.cookie != nil && r.guard != nil {
-		most -= policy.CookieOptionBytes
+	if e.cookie != nil {
+		room -= policy.CookieOptionBytes
 	}
 	if e.nsid && len(s.nsid) > 0 {
-		most -= 4 + len(s.nsid)
+		room -= 4 + len(s.nsid)
 	}
-	return min(room, most)
+	return room
 }
 
 // proven tells that q's client is where its address says.
@@ -146,7 +147,7 @@ func (r *Resolver) appendOPT(dst []byte, start int, s *snapshot, q *query.Query,
 		return dst // what options mean in another version is not known
 	}
 	room := q.Limit - (len(dst) - start)
-	if e.cookie != nil && r.guard != nil && room >= policy.CookieOptionBytes {
+	if e.cookie != nil && room >= policy.CookieOptionBytes {
 		before := len(dst)
 		dst = r.guard.AppendCookie(dst, q, e.cookie)
 		room -= len(dst) - before

@@ -80,7 +80,7 @@ func (r *Resolver) write(dst []byte, s *snapshot, q *query.Query, req *request, 
 		var size int
 		size = len(rec.wire)
 		if rec.ar > 0 {
-			size, extra = rec.fit(r.additionalRoom(room, s, q, &req.edns) - (body - start))
+			size, extra = rec.fit(s.additionalRoom(room, q, &req.edns) - (body - start))
 		}
 		dst = rec.appendTo(dst, start, rep.base, q.Base, size)
 		if len(dst)-start > room {

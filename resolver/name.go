@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -34,6 +35,15 @@ func (n name) from(i int) []byte {
 		return n.wire[len(n.wire)-1:]
 	}
 	return n.wire[n.at[i]:]
+}
+
+// under tells whether n is parent or lies below it. Both are in lower case.
+func (n name) under(parent []byte) bool {
+	at := len(n.wire) - len(parent)
+	if at < 0 || !bytes.Equal(n.wire[at:], parent) {
+		return false
+	}
+	return at == len(n.wire)-1 || bytes.IndexByte(n.at, uint8(at)) >= 0
 }
 
 // scope is the last label that begins with an underscore; -1: none does.

@@ -112,7 +112,9 @@ func (r *Resolver) resolve(dst []byte, s *snapshot, q *query.Query, req *request
 
 	// 3. Cookie.
 	demand := policy.NoDemand
-	if r.guard != nil {
+	if r.guard == nil {
+		req.edns.cookie = nil // nobody answers it
+	} else {
 		demand = r.guard.Cookie(q, req.edns.cookie)
 		if q.Cookie != query.CookieNone || demand != policy.NoDemand {
 			kind = cookieKind(kind, q, req, demand)

@@ -11,6 +11,7 @@ const maxChain = 20
 type zoneAnswer struct {
 	s      *snapshot
 	q      *query.Query // lends its scratch space
+	spare  int          // how long the message may get by what may be left out
 	w      zoneMessage
 	rrtype uint16
 	do     bool
@@ -45,6 +46,7 @@ type zoneReply struct {
 func (s *snapshot) answerFromZone(dst []byte, q *query.Query, req *request) reply {
 	a := zoneAnswer{s: s, q: q, rrtype: q.Type, do: q.DO, name: name{q.Name, q.Labels[:q.Count]}, spot: req.spot}
 	a.w.begin(dst, q, req.question)
+	a.spare = s.additionalRoom(a.w.end-a.w.start, q, &req.edns)
 	a.enter()
 	for a.step() && !a.w.full {
 	}
