@@ -212,6 +212,22 @@ func TestAdditionalRecordsLeaveRoomForTheCookie(t *testing.T) {
 	}
 }
 
+// amplifiesNothing asks again over UDP what got an answer over TCP: what was asked
+// for is there or the answer is truncated, and with anything that may be left out
+// it is not above three times the query. Referrals have glue.
+func amplifiesNothing(t *testing.T, r *Resolver, whole *dns.Msg) {
+	t.Helper()
+	factor, m := asker{client: "192.0.2.2"}.ask(t, r, whole.Question[0], true)
+	refers := slices.ContainsFunc(m.Ns, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeNS })
+	switch {
+	case m.Truncated:
+	case !slices.Equal(texts(m.Answer), texts(whole.Answer)) || !slices.Equal(texts(m.Ns), texts(whole.Ns)):
+		t.Errorf("not whole:\n%s\nover TCP:\n%s", m, whole)
+	case !refers && len(additional(m)) > 0 && factor > maxAmplification:
+		t.Errorf("%.2f times the query:\n%s", factor, m)
+	}
+}
+
 // additional are the additional records of m but the OPT record.
 func additional(m *dns.Msg) []dns.RR {
 	return slices.DeleteFunc(slices.Clone(m.Extra), func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeOPT })
