@@ -34,7 +34,8 @@ func (s accountedSocket) acceptOne() (*accountedConn, error) {
 			return nil, err
 		}
 		if account := s.open(raw); account != nil {
-			return &accountedConn{Conn: raw, account: account, accounts: s.accounts, faults: s.faults}, nil
+			return &accountedConn{Conn: raw, account: account, accounts: s.accounts, faults: s.faults,
+				refusals: refusals{most: mostRefused(s.accounts)}}, nil
 		}
 		_ = raw.Close()
 	}
@@ -57,6 +58,7 @@ type accountedConn struct {
 	account  Connection
 	accounts Connections
 	faults   *faults
+	refusals refusals  // of HTTP/1.1
 	greeting *greeting // what crypto/tls has yet to read of what came first; nil: nothing, or no TLS
 	toll     toll      // what the client has paid before crypto/tls knew of it
 
@@ -155,7 +157,7 @@ type accountKey struct{}
 // withAccount is for http.Server.ConnContext.
 func withAccount(ctx context.Context, c net.Conn) context.Context {
 	if own := accounted(c); own != nil {
-		return context.WithValue(ctx, accountKey{}, own.account)
+		return context.WithValue(ctx, accountKey{}, own)
 	}
 	return ctx
 }
@@ -164,11 +166,25 @@ func withAccount(ctx context.Context, c net.Conn) context.Context {
 // other streams: Connection: close, which HTTP/2 says as GOAWAY.
 var ending = []string{"close"}
 
-// touch notes a request. The answer to the last one that the connection may
-// have says so.
-func touch(w http.ResponseWriter, r *http.Request) {
-	account, ok := r.Context().Value(accountKey{}).(Connection)
-	if ok && !account.Touch(time.Now()) {
+// touch notes a request, and returns its connection's refusals. The answer to the
+// last one that the connection may have says so.
+func touch(w http.ResponseWriter, r *http.Request) *refusals {
+	own, ok := r.Context().Value(accountKey{}).(*accountedConn)
+	if !ok {
+		return nil
+	}
+	if !own.account.Touch(time.Now()) {
 		w.Header()["Connection"] = ending
 	}
+	return &own.refusals
+}
+
+// refuseOn is refuse over HTTP/1.1, where the connection ends with this answer when
+// it was one refusal too many.
+func refuseOn(w http.ResponseWriter, refused *refusals, e *httpError) {
+	refused.note(e.status)
+	if refused.over() && refused.end == nil {
+		w.Header()["Connection"] = ending
+	}
+	refuse(w, e)
 }

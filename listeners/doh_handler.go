@@ -39,18 +39,18 @@ var (
 // ServeHTTP implements http.Handler.
 func (h *dohHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.cfg.faults.aborts(h.transport.String(), r)
-	touch(w, r)
-	h.serve(w, r)
+	h.serve(w, r, touch(w, r))
 }
 
 // serve is ServeHTTP for a request that has been noted.
-func (h *dohHandler) serve(w http.ResponseWriter, r *http.Request) {
+func (h *dohHandler) serve(w http.ResponseWriter, r *http.Request, refused *refusals) {
 	h.common(w.Header())
 	if r.URL.Path != dohPath {
 		if h.admits(clientAddr(r), time.Now()) {
+			refused.answered()
 			h.servePage(w, r)
 		} else {
-			refuse(w, errRequests)
+			refuseOn(w, refused, errRequests)
 		}
 		return
 	}
@@ -59,12 +59,13 @@ func (h *dohHandler) serve(w http.ResponseWriter, r *http.Request) {
 	header["Access-Control-Allow-Origin"] = anyOrigin
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost:
-		h.answer(w, r)
+		h.answer(w, r, refused)
 	case http.MethodOptions:
 		if !h.admits(clientAddr(r), time.Now()) {
-			refuse(w, errRequests)
+			refuseOn(w, refused, errRequests)
 			return
 		}
+		refused.answered()
 		header["Allow"] = methods
 		header["Access-Control-Allow-Methods"] = methods
 		header["Access-Control-Allow-Headers"] = corsHeaders
@@ -72,7 +73,7 @@ func (h *dohHandler) serve(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		header["Allow"] = methods
-		refuse(w, h.charged(errMethod, clientAddr(r), time.Now()))
+		refuseOn(w, refused, h.charged(errMethod, clientAddr(r), time.Now()))
 	}
 }
 
@@ -114,12 +115,12 @@ func (h *dohHandler) servePage(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer takes the query out of r and writes the resolver's answer.
-func (h *dohHandler) answer(w http.ResponseWriter, r *http.Request) {
+func (h *dohHandler) answer(w http.ResponseWriter, r *http.Request, refused *refusals) {
 	x := borrowExchange()
 	defer x.release()
 	message, failure := dohMessage(r, x)
 	if failure != nil {
-		refuse(w, h.charged(failure, clientAddr(r), time.Now()))
+		refuseOn(w, refused, h.charged(failure, clientAddr(r), time.Now()))
 		return
 	}
 	q := &x.query
@@ -127,9 +128,10 @@ func (h *dohHandler) answer(w http.ResponseWriter, r *http.Request) {
 	q.Verdict = query.Pending
 	x.out = h.resolver.Resolve(x.out[:0], q)
 	if len(x.out) == 0 {
-		refuse(w, h.unanswered(q))
+		refuseOn(w, refused, h.unanswered(q))
 		return
 	}
+	refused.answered()
 	header := w.Header()
 	header["Content-Type"] = dnsMessage
 	header["Content-Length"] = []string{strconv.Itoa(len(x.out))}
@@ -180,6 +182,9 @@ func refuse(w http.ResponseWriter, e *httpError) {
 	header["Content-Type"] = plainText
 	header["Cache-Control"] = noStore
 	header["Content-Length"] = []string{strconv.Itoa(len(e.reason) + 1)}
+	if e.status == http.StatusTooManyRequests {
+		header["Retry-After"] = retryHint
+	}
 	w.WriteHeader(e.status)
 	_, _ = w.Write([]byte(e.reason + "\n"))
 }

@@ -36,8 +36,8 @@ func bindDoQ(hostport string, cfg *Config, r Resolver) ([]listener, error) {
 		goodbye:        doqNoError,
 		busy:           doqExcessiveLoad,
 		internal:       doqInternalError,
-		conn: func(c *quic.Conn) (quicConn, error) {
-			return &doqConn{conn: c, resolver: r, log: cfg.Log}, nil
+		conn: func(c *quic.Conn, refused *refusals) (quicConn, error) {
+			return &doqConn{conn: c, resolver: r, log: cfg.Log, refusals: refused}, nil
 		},
 	}
 	return bindEach(hostport, func(addr netip.AddrPort) (listener, error) {
@@ -54,6 +54,7 @@ type doqConn struct {
 	conn     *quic.Conn
 	resolver Resolver
 	log      *slog.Logger
+	refusals *refusals
 	early    atomic.Int32 // queries answered before the handshake was complete
 }
 
@@ -118,12 +119,16 @@ func send(s *quic.Stream, x *exchange) error {
 func (c *doqConn) finish(s *quic.Stream, x *exchange, err error) {
 	defer x.release()
 	if err == nil {
+		c.refusals.answered()
 		_ = s.Close() // fails when the client has cancelled
 		return
 	}
 	if _, ok := errors.AsType[doqViolation](err); ok {
 		c.abort(err)
 		return
+	}
+	if x.query.Verdict == query.Dropped {
+		c.refusals.add()
 	}
 	code := resetCode(err, x.query.Verdict)
 	s.CancelRead(code)

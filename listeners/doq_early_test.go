@@ -43,8 +43,8 @@ func TestDoQBoundsAnswersBeforeTheHandshakeIsComplete(t *testing.T) {
 	}
 	l := set.sites[0].entries[0].listener.(*quicListener)
 	opened, begin := make(chan *doqConn, 2), l.conn
-	l.conn = func(c *quic.Conn) (quicConn, error) {
-		own, err := begin(c)
+	l.conn = func(c *quic.Conn, refused *refusals) (quicConn, error) {
+		own, err := begin(c, refused)
 		conn = own.(*doqConn) // one connection after another, and its queries behind it
 		opened <- conn
 		return own, err

@@ -20,6 +20,7 @@ func (c *h2Conn) answer(s *h2Stream, message []byte) error {
 		w.out = out[:start]
 		return c.finish(c.say(s, c.server.handler.unanswered(q)), more)
 	}
+	c.refusals.answered()
 	w.out = c.appendMessageHeader(out[:start+h2FrameHeaderBytes], n, q.MaxAge)
 	fits := !s.head && n <= h2MaxPayload && int64(n) <= min(c.sendWindow, s.window)
 	flags := uint8(h2EndHeaders)
@@ -58,10 +59,10 @@ func (c *h2Conn) touch() (more bool) {
 	return c.account.Touch(c.received)
 }
 
-// finish ends the connection after an answer when there may be no other: what
-// has not been answered yet, the client repeats elsewhere.
+// finish ends the connection after an answer when there may be no other, or when
+// too many were refused: what has not been answered yet, the client repeats elsewhere.
 func (c *h2Conn) finish(err error, more bool) error {
-	if err != nil || more || c.ending {
+	if err != nil || more && !c.refusals.over() || c.ending {
 		return err
 	}
 	c.ending = true

@@ -3,7 +3,6 @@ package listeners
 import (
 	"bytes"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -37,6 +36,7 @@ type h2Conn struct {
 	ending   bool   // GOAWAY has been sent: later streams get nothing
 	lastID   uint32 // the highest stream that was opened
 	patience int    // what is left for frames that ask for nothing
+	refusals refusals
 
 	streams []*h2Stream // those that are open, oldest first
 	muted   h2Muted     // those that we reset lately
@@ -82,8 +82,6 @@ var h2Works = sync.Pool{New: func() any {
 	return w
 }}
 
-var errIdle = errors.New("nothing was asked in time")
-
 func newH2Conn(s *h2Server, raw, conn net.Conn, account Connection) *h2Conn {
 	now := time.Now()
 	return &h2Conn{
@@ -97,6 +95,7 @@ func newH2Conn(s *h2Server, raw, conn net.Conn, account Connection) *h2Conn {
 		idleBy:      now.Add(s.timeouts().Message), // for the preface; as net/http has it here
 		lookUntil:   now.Add(lastLook),
 		patience:    h2Patience,
+		refusals:    refusals{most: mostRefused(s.accounts)},
 		window:      h2ConnWindow,
 		sendWindow:  h2DefaultWindow,
 		sendInitial: h2DefaultWindow,

@@ -48,7 +48,7 @@ func (c *h2Conn) serveHTTP(s *h2Stream) error {
 	c.drop(s)
 	more := c.touch()
 	w := &h2Writer{header: make(http.Header)}
-	c.server.handler.serve(w, r)
+	c.server.handler.serve(w, r, nil) // respond counts
 	return c.finish(c.respond(s, w), more)
 }
 
@@ -93,6 +93,7 @@ func (c *h2Conn) say(s *h2Stream, e *httpError) error {
 // respond sends what a handler has written.
 func (c *h2Conn) respond(s *h2Stream, w *h2Writer) error {
 	w.WriteHeader(http.StatusOK)
+	c.refusals.note(w.status)
 	bodyless := w.status == http.StatusNoContent || w.status == http.StatusNotModified
 	if bodyless {
 		w.body = nil

@@ -1,6 +1,9 @@
 package listeners
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // Deadlines of an HTTP/2 connection. Each is absolute: no byte extends it.
 //
@@ -85,6 +88,8 @@ func (c *h2Conn) armWrite() {
 		_ = c.raw.SetDeadline(c.armed)
 	}
 }
+
+var errIdle = errors.New("nothing was asked in time")
 
 // overdue ends what has taken too long at c.received: requests, answers that
 // are not taken, and, by an error, the connection.

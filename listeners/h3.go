@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"time"
 
@@ -31,7 +32,6 @@ const h3Unidirectional = 8
 // 0-RTT is off: HTTP has its own rules for replays (RFC 8470), and a resolver
 // in a hurry has DoQ.
 func newH3(socket *net.UDPConn, cfg *Config, handler *dohHandler) h3Listener {
-	server := &http3.Server{Handler: handler, MaxHeaderBytes: maxHeaderBytes}
 	return h3Listener{newQUIC(socket, cfg, quicProtocol{
 		transport:      query.DoH3,
 		alpn:           http3.NextProtoH3,
@@ -39,21 +39,35 @@ func newH3(socket *net.UDPConn, cfg *Config, handler *dohHandler) h3Listener {
 		goodbye:        quic.ApplicationErrorCode(http3.ErrCodeNoError),
 		busy:           quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad),
 		internal:       quic.ApplicationErrorCode(http3.ErrCodeInternalError),
-		conn: func(c *quic.Conn) (quicConn, error) {
-			raw, err := server.NewRawServerConn(c)
-			return &h3Conn{raw, c, handler}, err
+		conn: func(c *quic.Conn, refused *refusals) (quicConn, error) {
+			return newH3Conn(c, handler, refused)
 		},
 	})}
 }
 
-// h3Conn implements quicConn. Queries in the usual form are answered here, and
-// everything else by http3, which also has the control stream and QPACK's: with
-// its goroutine, contexts, maps and writers it takes three times the CPU for an
-// answer.
+// h3Conn implements quicConn, and http.Handler for http3. Queries in the usual form
+// are answered here, and everything else by http3, which also has the control stream
+// and QPACK's: with its goroutine, contexts, maps and writers it takes three times the
+// CPU for an answer.
 type h3Conn struct {
 	*http3.RawServerConn
-	conn    *quic.Conn
-	handler *dohHandler
+	conn     *quic.Conn
+	handler  *dohHandler
+	refusals *refusals
+}
+
+func newH3Conn(conn *quic.Conn, handler *dohHandler, refused *refusals) (*h3Conn, error) {
+	c := &h3Conn{conn: conn, handler: handler, refusals: refused}
+	server := &http3.Server{Handler: c, MaxHeaderBytes: maxHeaderBytes}
+	var err error
+	c.RawServerConn, err = server.NewRawServerConn(conn)
+	return c, err
+}
+
+// ServeHTTP implements http.Handler.
+func (c *h3Conn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer c.handler.cfg.faults.aborts(c.handler.transport.String(), r)
+	c.handler.serve(w, r, c.refusals)
 }
 
 // unidirectional implements quicConn.
@@ -86,9 +100,12 @@ func (c *h3Conn) answer(s *quic.Stream, x *exchange, message []byte, now time.Ti
 	x.out = c.handler.resolver.Resolve(append(x.out[:0], room[:]...), q)
 	size := len(x.out) - h3HeadBytes
 	if size == 0 {
-		x.out = appendRefusal(x.out[:0], c.handler.unanswered(q), now)
+		e := c.handler.unanswered(q)
+		c.refusals.note(e.status)
+		x.out = appendRefusal(x.out[:0], e, now)
 		return c.send(s, x, x.out)
 	}
+	c.refusals.answered()
 	head := appendHead(room[:0], h3Answered, size, q.MaxAge, now)
 	start := h3HeadBytes - len(head)
 	copy(x.out[start:], head)

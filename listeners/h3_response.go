@@ -42,10 +42,11 @@ func h3Encode(lines ...string) []byte {
 
 // Parts of the other lines.
 var (
-	h3NoStore = h3Encode("cache-control", noStore[0])[2:]
-	h3MaxAge  = h3Named("cache-control")
-	h3Length  = h3Named("content-length")
-	h3Date    = h3Named("date")
+	h3NoStore    = h3Encode("cache-control", noStore[0])[2:]
+	h3RetryAfter = h3Encode("retry-after", retryHint[0])[2:]
+	h3MaxAge     = h3Named("cache-control")
+	h3Length     = h3Named("content-length")
+	h3Date       = h3Named("date")
 )
 
 // h3Named begins a line with a name of the static table (RFC 9204 §4.5.4).
@@ -101,6 +102,10 @@ func dateLine(now time.Time) []byte {
 // appendRefusal appends the whole response that tells the client why there is
 // no answer, as refuse does.
 func appendRefusal(dst []byte, e *httpError, now time.Time) []byte {
-	dst = appendHead(dst, h3Section(e.status, plainText[0]), len(e.reason)+1, 0, now)
+	section := h3Section(e.status, plainText[0])
+	if e.status == http.StatusTooManyRequests {
+		section = append(section, h3RetryAfter...)
+	}
+	dst = appendHead(dst, section, len(e.reason)+1, 0, now)
 	return append(append(dst, e.reason...), '\n')
 }

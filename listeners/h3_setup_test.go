@@ -56,8 +56,8 @@ func h3Server(t testing.TB, r Resolver, change func(*h3Conn) quicConn) *running 
 	for _, e := range set.sites[0].entries {
 		if l, ok := e.listener.(h3Listener); ok && change != nil {
 			open := l.conn
-			l.conn = func(c *quic.Conn) (quicConn, error) {
-				own, err := open(c)
+			l.conn = func(c *quic.Conn, refused *refusals) (quicConn, error) {
+				own, err := open(c, refused)
 				if err != nil {
 					return nil, err
 				}

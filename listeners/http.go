@@ -112,11 +112,12 @@ func (cfg *Config) aborting(handler http.Handler) http.Handler {
 // to DoH without a query is.
 func (cfg *Config) charging(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		touch(w, r)
+		refused := touch(w, r)
 		if may := cfg.now().Requests; may != nil && !may(time.Now(), clientAddr(r), query.DoH) {
-			refuse(w, errRequests)
+			refuseOn(w, refused, errRequests)
 			return
 		}
+		refused.answered()
 		handler.ServeHTTP(w, r)
 	})
 }

@@ -44,7 +44,7 @@ type quicProtocol struct {
 	goodbye        quic.ApplicationErrorCode // ends a connection that did nothing wrong
 	busy           quic.ApplicationErrorCode // ends one that there is no room for
 	internal       quic.ApplicationErrorCode // ends one that a panic came from
-	conn           func(*quic.Conn) (quicConn, error)
+	conn           func(*quic.Conn, *refusals) (quicConn, error)
 }
 
 // quicConn serves the streams of one connection.
@@ -175,8 +175,8 @@ func (l *quicListener) linger() {
 }
 
 // serveConn serves a connection until the client closes it, it has been idle
-// for too long, it has had what it may or ctx ends. In the last two cases it
-// finishes the streams it has.
+// for too long, it has had what it may, too many of its requests were refused or ctx
+// ends. In the last three cases it finishes the streams it has.
 func (l *quicListener) serveConn(ctx context.Context, conn *quic.Conn) {
 	defer l.faulted(conn)
 	if !proven(ctx, conn) {
@@ -189,12 +189,15 @@ func (l *quicListener) serveConn(ctx context.Context, conn *quic.Conn) {
 		return
 	}
 	defer account.Close()
-	c, err := l.conn(conn)
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	refused := &refusals{most: mostRefused(l.handshakes.accounts), end: end}
+	c, err := l.conn(conn, refused)
 	if err != nil {
 		_ = conn.CloseWithError(l.goodbye, "")
 		return
 	}
-	l.serveStreams(ctx, conn, c, account)
+	l.serveStreams(ctx, conn, c, account, refused)
 }
 
 // faulted is for a deferred call. It ends the connection after a panic.
@@ -206,13 +209,13 @@ func (l *quicListener) faulted(conn *quic.Conn) {
 }
 
 // serveStreams is the part of serveConn behind the handshake.
-func (l *quicListener) serveStreams(ctx context.Context, conn *quic.Conn, c quicConn, account Connection) {
+func (l *quicListener) serveStreams(ctx context.Context, conn *quic.Conn, c quicConn, account Connection, refused *refusals) {
 	var goroutines sync.WaitGroup
 	defer goroutines.Wait()
 	defer l.faulted(conn) // which ends what is waited for
 	goroutines.Go(func() { l.acceptUnidirectional(conn, c, &goroutines) })
 	work := newQUICWork(conn, l.goodbye, l.handshakes.idle)
-	for more := true; more; {
+	for more := true; more && !refused.over(); {
 		s, err := conn.AcceptStream(ctx)
 		if err != nil {
 			break

@@ -29,9 +29,9 @@ func watched(t *testing.T, r Resolver) (s *running, l *quicListener, conns chan 
 	l = set.sites[0].entries[0].listener.(*quicListener)
 	conns = make(chan *quic.Conn, 10)
 	open := l.conn
-	l.conn = func(c *quic.Conn) (quicConn, error) {
+	l.conn = func(c *quic.Conn, refused *refusals) (quicConn, error) {
 		conns <- c
-		return open(c)
+		return open(c, refused)
 	}
 	return serveSet(t, set), l, conns
 }
