@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -54,6 +55,7 @@ type h3Conn struct {
 	conn     *quic.Conn
 	handler  *dohHandler
 	refusals *refusals
+	handled  atomic.Int32 // requests that http3 has handed on, and that odd has not seen yet
 }
 
 func newH3Conn(conn *quic.Conn, handler *dohHandler, refused *refusals) (*h3Conn, error) {
@@ -66,8 +68,31 @@ func newH3Conn(conn *quic.Conn, handler *dohHandler, refused *refusals) (*h3Conn
 
 // ServeHTTP implements http.Handler.
 func (c *h3Conn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer c.handled.Add(1)
 	defer c.handler.cfg.faults.aborts(c.handler.transport.String(), r)
 	c.handler.serve(w, r, c.refusals)
+}
+
+// odd has http3 serve s. What it answers or resets by itself, such as a header that
+// is malformed or too long, is charged as a request all the same. A request does not
+// tell which stream it came on, so what was handed on is counted: of streams that end
+// at the same time, the charge may come with another one.
+func (c *h3Conn) odd(s *quic.Stream) {
+	c.HandleRequestStream(s)
+	for n := c.handled.Load(); n > 0; n = c.handled.Load() {
+		if c.handled.CompareAndSwap(n, n-1) {
+			return
+		}
+	}
+	c.charge()
+}
+
+// charge charges the client for a request without a query that gets no answer from
+// dohHandler.
+func (c *h3Conn) charge() {
+	if !c.handler.admits(remote(c.conn), time.Now()) {
+		c.refusals.add()
+	}
 }
 
 // unidirectional implements quicConn.
@@ -85,12 +110,13 @@ func (c *h3Conn) stream(s *quic.Stream, now time.Time) (rest func()) {
 		}
 	}
 	x.release()
-	return func() { c.HandleRequestStream(s) }
+	return func() { c.odd(s) }
 }
 
 // answer answers message, which is all there is in s.
 func (c *h3Conn) answer(s *quic.Stream, x *exchange, message []byte, now time.Time) (rest func()) {
 	if err := x.take(s); err != nil {
+		c.charge()
 		return c.finish(s, x, err)
 	}
 	q := &x.query

@@ -6,11 +6,13 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
 	"golang.org/x/net/http2"
 
 	"domainpark/query"
@@ -121,6 +123,54 @@ func expectClosedWith(t *testing.T, c *quic.Conn, code quic.ApplicationErrorCode
 	if closed, ok := errors.AsType[*quic.ApplicationError](context.Cause(c.Context())); !ok || closed.ErrorCode != code || !closed.Remote {
 		t.Errorf("got %v, want code %d", context.Cause(c.Context()), code)
 	}
+}
+
+// What http3 resets or refuses by itself, so that dohHandler never sees it, is
+// charged like any other request without a query, once.
+func TestRequestsThatHTTP3RefusesAreCharged(t *testing.T) {
+	account := new(limit)
+	cfg := webConfig()
+	cfg.DoH, cfg.Requests = []string{"127.0.0.1:0"}, account.admits
+	s := start(t, cfg, account)
+	odd := int32(0)
+	for _, c := range h3Cases() {
+		if !strings.Contains(c.want, "reset") && !strings.Contains(c.want, "closed") && c.want != "431" {
+			continue
+		}
+		odd++
+		askH3(t, s, c.stream)
+		settled(t, "uncharged requests: "+c.name, 0, func() int { return int(odd - account.asked.Load()) })
+	}
+	for _, fine := range [][]byte{h3Get("/"), h3Get(dohPath)} { // are charged once, too
+		odd++
+		askH3(t, s, fine)
+	}
+	askH3(t, s, h3Post(plainQuery, "content-encoding", "identity")) // by http3, and charged by the resolver
+	s.stop(t)
+	if odd < 20 || account.asked.Load() != odd {
+		t.Errorf("charged %d times for %d requests", account.asked.Load(), odd)
+	}
+}
+
+// Who sends nothing but them is refused a connection that goes on for ever as well.
+func TestMalformedHTTP3RequestsOverTheLimitEndTheConnection(t *testing.T) {
+	account := new(limit)
+	account.spent.Store(true)
+	cfg := webConfig()
+	cfg.DoH, cfg.Requests = []string{"127.0.0.1:0"}, account.admits
+	s := start(t, cfg, account)
+	c := dialH3(t, s)
+	malformed := h3Post(plainQuery, "X-Name", "x")
+	for i := range maxStreams + 1 {
+		stream := openStream(t, c, malformed)
+		stream.Close()
+		_, err := io.ReadAll(stream)
+		reset, ok := errors.AsType[*quic.StreamError](err)
+		if i < maxStreams && (!ok || reset.ErrorCode != quic.StreamErrorCode(http3.ErrCodeMessageError)) {
+			t.Fatalf("request %d: %v", i+1, err)
+		}
+	}
+	expectClosedWith(t, c, quic.ApplicationErrorCode(http3.ErrCodeNoError))
 }
 
 // perSecond is a resolver whose client may ask so many queries a second.
