@@ -1,9 +1,11 @@
 package listeners
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -50,6 +52,10 @@ func TestTooManyRefusalsInARowEndTheConnection(t *testing.T) {
 				cfg.DoH = []string{"127.0.0.1:0"}
 				s := start(t, cfg, account)
 				client := oneConnection(version)
+				if version == "HTTP/1.1" {
+					conn := dialTLS(t, s.addrOf(t, "doh"), "http/1.1")
+					client.Transport = &oneByOne{conn, bufio.NewReader(conn)}
+				}
 				defer closeHTTP(client)
 				url := s.dohURL(t, target)
 				ask := func(spent bool) *http.Response {
@@ -79,6 +85,20 @@ func TestTooManyRefusalsInARowEndTheConnection(t *testing.T) {
 			})
 		}
 	}
+}
+
+// oneByOne is an http.RoundTripper over one connection of HTTP/1.1. net/http's opens
+// another one when its own goroutines get no processor for 50 ms.
+type oneByOne struct {
+	conn net.Conn
+	from *bufio.Reader
+}
+
+func (o *oneByOne) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Write(o.conn); err != nil {
+		return nil, err
+	}
+	return http.ReadResponse(o.from, r)
 }
 
 // The same over DoQ, where a refusal is a reset.
