@@ -8,7 +8,7 @@
 
 # The packages of a small Debian server, with what the role would install:
 # machines reach no mirror.
-packages=systemd,systemd-sysv,dbus,python3,python3-apt,openssh-server,nftables,iproute2,procps,ca-certificates,unattended-upgrades
+packages=systemd,systemd-sysv,dbus,python3,python3-apt,openssh-server,nftables,iproute2,procps,ca-certificates,unattended-upgrades,rpm
 suite=${SUITE:-bookworm}
 mirror=${MIRROR:-http://deb.debian.org/debian}
 kept=${DEBIAN_CACHE:-/var/tmp/domain-park-debian}
