@@ -17,6 +17,8 @@ type socket struct {
 	patience time.Duration
 	writeBy  time.Time
 	waited   bool // a write had to wait, since whoever looked last
+
+	late bool // receive takes what has arrived, whatever the read deadline, and does not wait
 }
 
 func newSocket(raw net.Conn, patience time.Duration) *socket {
@@ -27,9 +29,14 @@ func newSocket(raw net.Conn, patience time.Duration) *socket {
 
 // receive reads once into box. It returns how many bytes came, or why none did.
 func (s *socket) receive(box *inbox) (n int, err error) {
-	if s.calls != nil {
+	switch {
+	case s.late && s.calls == nil:
+		return 0, nil
+	case s.late:
+		n, err = s.calls.receiveNow(box)
+	case s.calls != nil:
 		n, err = s.calls.receive(box)
-	} else {
+	default:
 		n, err = s.Read(box.space())
 	}
 	box.took(n)

@@ -66,6 +66,16 @@ func (c *calls) receive(box *inbox) (int, error) {
 	return c.n, err
 }
 
+// receiveNow is receive for what has arrived, without waiting and whatever the
+// deadline. It returns 0 bytes and no error when there is nothing.
+func (c *calls) receiveNow(box *inbox) (int, error) {
+	c.box, c.n, c.err = box, 0, nil
+	if err := c.conn.Control(func(fd uintptr) { c.tryRead(fd) }); err != nil {
+		return 0, err
+	}
+	return c.n, c.err
+}
+
 // tryRead reads once. It tells whether that is the end of it; otherwise it is
 // called again when there is something to read.
 func (c *calls) tryRead(fd uintptr) bool {

@@ -12,9 +12,10 @@ type calls struct{ conn syscall.RawConn }
 
 func callsOf(net.Conn, func()) *calls { return nil }
 
-func (*calls) receive(*inbox) (int, error) { panic("listeners: BUG: no calls here") }
-func (*calls) write([]byte) (int, error)   { panic("listeners: BUG: no calls here") }
-func (*calls) last()                       {}
+func (*calls) receive(*inbox) (int, error)    { panic("listeners: BUG: no calls here") }
+func (*calls) receiveNow(*inbox) (int, error) { panic("listeners: BUG: no calls here") }
+func (*calls) write([]byte) (int, error)      { panic("listeners: BUG: no calls here") }
+func (*calls) last()                          {}
 
 // receiveNow and sendNow are left to what comes behind the doorstep.
 func receiveNow(syscall.RawConn, []byte) int { return 0 }

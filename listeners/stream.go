@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -133,6 +134,9 @@ func (c *stream) fill() error {
 		begun := c.begun()
 		n, err := c.receive()
 		now := time.Now()
+		if n == 0 && isTimeout(err) && c.takesLast(now) {
+			n, err = c.receiveLast()
+		}
 		if n > 0 {
 			if !begun {
 				c.messageBy = now.Add(c.server.timeouts().Message)
@@ -176,6 +180,17 @@ func (c *stream) receive() (n int, err error) {
 	}
 	m, err := c.decrypt()
 	return n + m, err
+}
+
+// receiveLast is receive for what has arrived in spite of the deadline. When nothing
+// has, or that can't be told, its error is that of the deadline.
+func (c *stream) receiveLast() (n int, err error) {
+	c.raw.late = true
+	defer func() { c.raw.late = false }()
+	if n, err = c.receive(); n == 0 && err == nil {
+		err = os.ErrDeadlineExceeded
+	}
+	return n, err
 }
 
 // decrypt takes what all the complete records say that have arrived, or as much

@@ -38,6 +38,15 @@ func (c *stream) glances(now time.Time) bool {
 	return true
 }
 
+// takesLast tells whether the connection is about to be ended between two queries
+// because the server stops, so that what has arrived by now is to be taken all the
+// same: a read whose deadline has passed does not look, and on a machine that is busy
+// it comes back late.
+func (c *stream) takesLast(now time.Time) bool {
+	return c.server.draining.Load() && !c.begun() && !c.glanceBy.IsZero() &&
+		!now.Before(c.deadline()) && now.Before(c.server.lookUntil.Add(lastLook))
+}
+
 // arm makes reads end at the deadline, or before: then fill arms anew. It sets
 // the deadline only when it has come nearer, which it has not behind a query
 // that came whole. It takes care of a server that begins to stop in this moment.
