@@ -215,9 +215,10 @@ func (l *quicListener) serveStreams(ctx context.Context, conn *quic.Conn, c quic
 	defer l.faulted(conn) // which ends what is waited for
 	goroutines.Go(func() { l.acceptUnidirectional(conn, c, &goroutines) })
 	work := newQUICWork(conn, l.goodbye, l.handshakes.idle)
+	arrivals := streamQueue{accept: conn.AcceptStream, late: l.cfg.now().streams()}
 	for more := true; more && !refused.over(); {
-		s, err := conn.AcceptStream(ctx)
-		if err != nil {
+		s := arrivals.next(ctx)
+		if s == nil {
 			break
 		}
 		now := time.Now()
