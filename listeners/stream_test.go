@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -189,6 +190,37 @@ func TestStreamIsClosedByWhatIsNoQuery(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Over TCP and DoT nothing says no: a client that is left without an answer waits for
+// it until it gives up, for each of its queries. So a stream ends with the first query
+// that is dropped, and its client learns at once what else gets no answer there (RFC
+// 7766 §6.2.4). What it had asked behind that one is charged to nobody.
+func TestStreamEndsWithTheFirstQueryThatIsDropped(t *testing.T) {
+	var asked atomic.Int32
+	two := resolverFunc(func(dst []byte, q *query.Query) []byte {
+		if asked.Add(1) > 2 {
+			q.Verdict = query.Dropped
+			return dst
+		}
+		q.Verdict = query.Answered
+		return mirror(dst, q)
+	})
+	eachStream(t, two, func(t *testing.T, s *running, transport string) {
+		asked.Store(0)
+		c := s.dialStream(t, transport)
+		var all []byte
+		for id := range uint16(100) {
+			all = append(all, framed(testMessage(id, 40))...)
+		}
+		write(t, c, all)
+		expectAnswer(t, c, testMessage(0, 40))
+		expectAnswer(t, c, testMessage(1, 40))
+		expectStreamEnd(t, c)
+		if n := asked.Load(); n != 3 {
+			t.Errorf("%d queries were resolved, want 3", n)
+		}
+	})
 }
 
 func TestStreamIDsAnswerInOrder(t *testing.T) {
