@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"domainpark/query"
 )
 
 // accountedSocket is a TCP socket for net/http. Its connections are accounted for
@@ -14,7 +16,7 @@ import (
 type accountedSocket struct {
 	net.Listener
 	accounts Connections
-	faults   *faults
+	cfg      *Config
 }
 
 // Accept implements net.Listener.
@@ -34,8 +36,8 @@ func (s accountedSocket) acceptOne() (*accountedConn, error) {
 			return nil, err
 		}
 		if account := s.open(raw); account != nil {
-			return &accountedConn{Conn: raw, account: account, accounts: s.accounts, faults: s.faults,
-				refusals: refusals{most: mostRefused(s.accounts)}}, nil
+			return &accountedConn{Conn: raw, account: account, accounts: s.accounts, faults: s.cfg.faults,
+				refusals: refusals{most: mostRefused(s.accounts), dismissed: dismissed{s.cfg.dismissals, query.DoH, raw}}}, nil
 		}
 		_ = raw.Close()
 	}
@@ -45,7 +47,7 @@ func (s accountedSocket) acceptOne() (*accountedConn, error) {
 func (s accountedSocket) open(raw net.Conn) (account Connection) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			s.faults.note(cause, "http", remote(raw))
+			s.cfg.faults.note(cause, "http", remote(raw))
 			account = nil
 		}
 	}()

@@ -59,7 +59,7 @@ func newDoH(tcp *net.TCPListener, cfg *Config, handler *dohHandler) *dohListener
 	server.Protocols = new(http.Protocols)
 	server.Protocols.SetHTTP1(true)
 	h2 := newH2Server(cfg, handler)
-	accepted := newTLSSocket(accountedSocket{socket, cfg.connections(), cfg.faults}, server.TLSConfig, cfg)
+	accepted := newTLSSocket(accountedSocket{socket, cfg.connections(), cfg}, server.TLSConfig)
 	accepted.h2 = h2.serve
 	return &dohListener{httpListener{accepted, server, cfg}, h2}
 }

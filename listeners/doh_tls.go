@@ -65,7 +65,6 @@ type tlsSocket struct {
 	accountedSocket
 	doorstep doorstep // of whoever calls begin
 	config   *tls.Config
-	cfg      *Config
 	h2       func(*tls.Conn) // takes connections that speak HTTP/2, at once
 	log      *slog.Logger
 
@@ -99,12 +98,11 @@ func (s *tlsSocket) settle(ctx context.Context) {
 	}
 }
 
-func newTLSSocket(socket accountedSocket, config *tls.Config, cfg *Config) *tlsSocket {
+func newTLSSocket(socket accountedSocket, config *tls.Config) *tlsSocket {
 	s := &tlsSocket{
 		accountedSocket: socket,
 		config:          config,
-		cfg:             cfg,
-		log:             cfg.Log,
+		log:             socket.cfg.Log,
 		ready:           make(chan net.Conn),
 		failed:          make(chan error),
 		last:            make(chan struct{}),

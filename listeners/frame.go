@@ -19,6 +19,7 @@ const (
 var (
 	errShort  = errors.New("message shorter than a DNS header")
 	errSilent = errors.New("message that gets no answer")
+	errDenied = errors.New("message that its client may not send") // over a limit, or not allowed at all
 )
 
 // frame takes the first message off data. As long as it is incomplete, message

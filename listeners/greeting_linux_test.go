@@ -23,7 +23,7 @@ func threshold(t *testing.T, accounts Connections) *tlsSocket {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newTLSSocket(accountedSocket{&lingeringSocket{TCPListener: l}, accounts, cfg.faults}, charged(withHTTP(cfg.TLS), accounts), &cfg)
+	s := newTLSSocket(accountedSocket{&lingeringSocket{TCPListener: l}, accounts, &cfg}, charged(withHTTP(cfg.TLS), accounts))
 	t.Cleanup(func() { s.Close() })
 	return s
 }
@@ -31,7 +31,7 @@ func threshold(t *testing.T, accounts Connections) *tlsSocket {
 // accountedFor is conn as DoH's socket would accept it.
 func (s *tlsSocket) accountedFor(conn *net.TCPConn) *accountedConn {
 	raw := &lingeringConn{directConn: direct(conn), socket: lingeringIn(s)}
-	return &accountedConn{Conn: raw, account: s.open(raw), accounts: s.accounts, faults: s.faults}
+	return &accountedConn{Conn: raw, account: s.open(raw), accounts: s.accounts, faults: s.cfg.faults}
 }
 
 // hesitant is a client's connection whose first write is a part of it; the rest
@@ -148,8 +148,8 @@ func TestWhoMakesTooManyDoHHandshakesIsSentAwayAtTheDoorstep(t *testing.T) {
 			}
 			s.handshakes.Wait()
 			l.expect(t, name, "open", "handshake")
-			if l.open() != 0 || s.faults.count.Load() != 0 {
-				t.Errorf("%d accounts are open, %d faults", l.open(), s.faults.count.Load())
+			if l.open() != 0 || s.cfg.faults.count.Load() != 0 {
+				t.Errorf("%d accounts are open, %d faults", l.open(), s.cfg.faults.count.Load())
 			}
 		})
 	}
@@ -166,8 +166,8 @@ func TestPanicAtTheDoHDoorstepGivesTheAccountBack(t *testing.T) {
 		c := s.accountedFor(here)
 		h.arm(call)
 		s.begin(c)
-		if h.open() != 0 || len(h.accounts()) != 1 || s.faults.count.Load() != 1 {
-			t.Errorf("%s: %d accounts of %d are open, %d faults", call, h.open(), len(h.accounts()), s.faults.count.Load())
+		if h.open() != 0 || len(h.accounts()) != 1 || s.cfg.faults.count.Load() != 1 {
+			t.Errorf("%s: %d accounts of %d are open, %d faults", call, h.open(), len(h.accounts()), s.cfg.faults.count.Load())
 		}
 		client.SetDeadline(time.Now().Add(patience))
 		if _, err := io.ReadAll(client); err != nil && isTimeout(err) {

@@ -95,7 +95,7 @@ func newH2Conn(s *h2Server, raw, conn net.Conn, account Connection) *h2Conn {
 		idleBy:      now.Add(s.timeouts().Message), // for the preface; as net/http has it here
 		lookUntil:   now.Add(lastLook),
 		patience:    h2Patience,
-		refusals:    refusals{most: mostRefused(s.accounts)},
+		refusals:    refusals{most: mostRefused(s.accounts), dismissed: dismissed{s.cfg.dismissals, s.handler.transport, raw}},
 		window:      h2ConnWindow,
 		sendWindow:  h2DefaultWindow,
 		sendInitial: h2DefaultWindow,

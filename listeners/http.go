@@ -36,7 +36,7 @@ func bindHTTP(hostport string, cfg *Config, _ Resolver) ([]listener, error) {
 		if err != nil {
 			return nil, err
 		}
-		socket := accountedSocket{tcp, cfg.connections(), cfg.faults}
+		socket := accountedSocket{tcp, cfg.connections(), cfg}
 		server := newHTTPServer(cfg, cfg.aborting(cfg.charging(cfg.HTTPHandler)))
 		server.Protocols = new(http.Protocols)
 		server.Protocols.SetHTTP1(true)

@@ -82,6 +82,7 @@ type Config struct {
 	latest     *atomic.Pointer[Config] // the one in force, shared by all listeners of a Set
 	drops      *drops                  // of all UDP addresses of a Set; nil: not counted
 	faults     *faults                 // of all listeners of a Set; nil: not counted
+	dismissals *dismissals             // of all listeners of a Set; nil: not counted
 }
 
 // now is the Config that holds for what begins now: another one than cfg, which

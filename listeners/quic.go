@@ -191,7 +191,7 @@ func (l *quicListener) serveConn(ctx context.Context, conn *quic.Conn) {
 	defer account.Close()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	refused := &refusals{most: mostRefused(l.handshakes.accounts), end: end}
+	refused := &refusals{most: mostRefused(l.handshakes.accounts), end: end, dismissed: dismissed{l.cfg.dismissals, l.transport, conn}}
 	c, err := l.conn(conn, refused)
 	if err != nil {
 		_ = conn.CloseWithError(l.goodbye, "")

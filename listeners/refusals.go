@@ -1,8 +1,13 @@
 package listeners
 
 import (
+	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
+
+	"domainpark/query"
 )
 
 // refusals counts the requests that one connection has had refused in a row,
@@ -22,11 +27,37 @@ type refusals struct {
 	most  int32 // how many there may be
 	inRow atomic.Int32
 	end   func() // called when there is one too many; nil: who counts looks at over
+	dismissed
 }
 
 // mostRefused is refusals.most for a connection that begins now.
 func mostRefused(accounts Connections) int32 {
 	return int32(max(maxStreams, accounts.Streams()))
+}
+
+// dismissed is what is noted of a connection that ends for its refusals.
+type dismissed struct {
+	by        *dismissals
+	transport query.Transport
+	conn      interface{ RemoteAddr() net.Addr }
+}
+
+// dismissals counts such connections. Over TCP and DoT, where nothing says no, one
+// refusal is enough. Nil dismissals count nothing; they are those of listeners
+// without a Set.
+type dismissals struct {
+	log    *slog.Logger
+	counts [query.Transports]atomic.Uint64
+}
+
+// note counts one. Clients bring it about, so it goes to the debug level: at the
+// others, policy tells of their network when limiting begins and when it ends.
+func (d *dismissals) note(t query.Transport, client netip.AddrPort) {
+	if d == nil {
+		return
+	}
+	d.counts[t].Add(1)
+	d.log.Debug("connection ended: its client asks on for more than it may", "transport", t.String(), "client", client.String())
 }
 
 // retryHint is how many seconds a client that was refused should wait (RFC 6585
@@ -35,7 +66,14 @@ var retryHint = []string{"1"}
 
 // add counts a refusal.
 func (r *refusals) add() {
-	if r != nil && r.inRow.Add(1) > r.most && r.end != nil {
+	if r == nil {
+		return
+	}
+	n := r.inRow.Add(1)
+	if n == r.most+1 {
+		r.by.note(r.transport, remote(r.conn))
+	}
+	if n > r.most && r.end != nil {
 		r.end()
 	}
 }

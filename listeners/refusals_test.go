@@ -82,7 +82,26 @@ func TestTooManyRefusalsInARowEndTheConnection(t *testing.T) {
 					res.Body.Close()
 				}
 				settled(t, "open connections", 0, accounts.open)
+				over := query.DoH
+				if version == "HTTP/3.0" {
+					over = query.DoH3
+				}
+				expectDismissed(t, s, over)
 			})
+		}
+	}
+}
+
+// expectDismissed expects that s has dismissed one connection, and over which transport.
+func expectDismissed(t *testing.T, s *running, over query.Transport) {
+	t.Helper()
+	for transport := range query.Transports {
+		want := uint64(0)
+		if transport == over {
+			want = 1
+		}
+		if got := s.Dismissals(transport); got != want {
+			t.Errorf("%d connections of %s were dismissed, want %d", got, transport, want)
 		}
 	}
 }
@@ -119,6 +138,7 @@ func TestTooManyRefusalsInARowEndADoQConnection(t *testing.T) {
 	}
 	openStream(t, c, framed(plainQuery)).Close()
 	expectClosedWith(t, c, doqNoError)
+	expectDismissed(t, s, query.DoQ)
 }
 
 // expectDoQReset asks and is refused.

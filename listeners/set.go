@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"domainpark/query"
 )
 
 // transports are the rows of settings, and how one address of each is bound.
@@ -36,11 +38,12 @@ type Bound struct {
 
 // Set is every listener of one server. Its methods are safe for concurrent use.
 type Set struct {
-	guard  *guard
-	latest atomic.Pointer[Config]
-	worker atomic.Int64 // the next Query.Worker
-	drops  drops
-	faults faults
+	guard      *guard
+	latest     atomic.Pointer[Config]
+	worker     atomic.Int64 // the next Query.Worker
+	drops      drops
+	faults     faults
+	dismissals dismissals
 
 	mu       sync.Mutex
 	sites    []*site         // in force, in the order of the settings
@@ -80,7 +83,7 @@ func Bind(cfg Config, r Resolver) (*Set, error) {
 	cfg = cfg.withDefaults()
 	cfg.tellIPv6()
 	s := &Set{guard: &guard{resolver: r, log: cfg.Log}}
-	s.faults.log = cfg.Log
+	s.faults.log, s.dismissals.log = cfg.Log, cfg.Log
 	s.latest.Store(&cfg) // so that listeners find one before the change is applied
 	change, err := s.Prepare(cfg)
 	if err != nil {
@@ -107,6 +110,11 @@ func (s *Set) Panics() uint64 { return s.guard.panics.Load() }
 // Faults is how many other panics there were since Bind: each cost the connection
 // that it came from, or a round of datagrams.
 func (s *Set) Faults() uint64 { return s.faults.count.Load() }
+
+// Dismissals is how many connections of a transport ended since Bind because too many
+// of their requests in a row were refused, or one over TCP and DoT. Those of plain
+// HTTP are among DoH's.
+func (s *Set) Dismissals(t query.Transport) uint64 { return s.dismissals.counts[t].Load() }
 
 // Drops is what the kernel dropped at each UDP address since Bind, a second ago
 // or less. It is known on Linux only.

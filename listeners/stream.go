@@ -65,7 +65,11 @@ func (c *stream) run() {
 		c.glanceBy = now.Add(lastLook) // it is new, and its first query on the way
 	}
 	err := c.serve()
-	if err == errSilent || err == errDrained || err == errSpent {
+	switch err {
+	case errDenied:
+		c.server.cfg.dismissals.note(c.server.transport, c.client)
+		c.linger()
+	case errSilent, errDrained, errSpent:
 		c.linger()
 	}
 }

@@ -59,12 +59,15 @@ func (c *stream) answerFrom(message []byte) error {
 	q.Received, q.Idle = c.received, c.left(c.server.keepalive(), c.received)
 	var err error
 	for message != nil && err == nil {
-		q.Message = message
+		q.Message, q.Verdict = message, query.Pending
 		more := c.account.Touch(c.received)
 		if !more || c.secure != nil && c.secure.spent {
 			q.Idle = 0
 		}
 		if out, err = appendFrame(out, c.server.resolver, q); err != nil {
+			if q.Verdict == query.Dropped {
+				err = errDenied
+			}
 			break
 		}
 		if len(out) >= flushBytes {

@@ -220,6 +220,7 @@ func TestStreamEndsWithTheFirstQueryThatIsDropped(t *testing.T) {
 		if n := asked.Load(); n != 3 {
 			t.Errorf("%d queries were resolved, want 3", n)
 		}
+		expectDismissed(t, s, map[string]query.Transport{"tcp": query.TCP, "dot": query.DoT}[transport])
 	})
 }
 

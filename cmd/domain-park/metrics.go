@@ -7,6 +7,7 @@ import (
 
 	"domainpark/certs"
 	"domainpark/listeners"
+	"domainpark/query"
 	"domainpark/store"
 	"domainpark/telemetry"
 )
@@ -31,6 +32,8 @@ func (srv *server) serverMetrics(set *listeners.Set) telemetry.Source {
 				Help: "Queries that ended in a panic of the server: a bug, which the log shows. They got no answer and are in no other counter of queries."},
 			{Name: "connection_panics_total", Type: telemetry.Total,
 				Help: "Panics of the server outside a query: a bug, which the log shows. Each cost the connection that it came from, or the few datagrams of a UDP worker's round."},
+			{Name: "connection_dismissals_total", Type: telemetry.Total, Labels: []string{"transport"},
+				Help: "Connections that were ended because their client asked on for more than it may (policy.requests, or the access lists): over DoH, DoH3 and DoQ after more refusals in a row than policy.connections.streams, but 100 at least; over TCP and DoT, where nothing says no, after one. Those at listen.http are among doh."},
 			{Name: "task_panics_total", Type: telemetry.Total,
 				Help: "Panics of what works beside the listeners (reloads, certificates, query log, dnstap, reports, watchdog, the administrator's server): a bug, which the log shows. The task was started anew, or the reload failed; queries are answered meanwhile."},
 			{Name: "udp_drops_total", Type: telemetry.Total, Labels: []string{"address"},
@@ -40,6 +43,9 @@ func (srv *server) serverMetrics(set *listeners.Set) telemetry.Source {
 			s.Add("build_info", 1, built...)
 			s.Add("panics_total", float64(set.Panics()))
 			s.Add("connection_panics_total", float64(set.Faults()))
+			for _, t := range []query.Transport{query.TCP, query.DoT, query.DoH, query.DoH3, query.DoQ} {
+				s.Add("connection_dismissals_total", float64(set.Dismissals(t)), t.String())
+			}
 			s.Add("task_panics_total", float64(srv.taskPanics.Load()))
 			for _, d := range set.Drops() {
 				s.Add("udp_drops_total", float64(d.Count), d.Addr.String())
