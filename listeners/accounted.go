@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -63,6 +64,7 @@ type accountedConn struct {
 	refusals refusals  // of HTTP/1.1
 	greeting *greeting // what crypto/tls has yet to read of what came first; nil: nothing, or no TLS
 	toll     toll      // what the client has paid before crypto/tls knew of it
+	unserved bool      // net/http has begun to read a request that no handler has yet; its goroutine's
 
 	mu   sync.Mutex
 	idle *time.Timer // closes it; nil as long as it was never in a hurry
@@ -154,6 +156,37 @@ func firstWithin(first time.Duration, next func(net.Conn, http.ConnState)) func(
 	}
 }
 
+// unserved is next for a server that charges a request which no handler gets to see,
+// as net/http refuses it by itself or it breaks off: like one without a query. The
+// connection is over then, whatever the account says. Behind a request that was
+// answered net/http does not tell one that it refuses from the end of the connection,
+// so there it costs the connection alone.
+func (cfg *Config) unserved(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
+	return func(c net.Conn, state http.ConnState) {
+		next(c, state)
+		own := accounted(c)
+		switch {
+		case own == nil:
+		case state == http.StateActive:
+			own.unserved = true
+		case state == http.StateClosed && own.unserved:
+			own.charge(cfg.now().Requests)
+		}
+	}
+}
+
+// charge asks the account for a request. A panic goes no further, as in settle.
+func (c *accountedConn) charge(may func(time.Time, netip.AddrPort, query.Transport) bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			c.faults.note(cause, "http", remote(c.Conn))
+		}
+	}()
+	if may != nil {
+		may(time.Now(), remote(c.Conn), query.DoH)
+	}
+}
+
 type accountKey struct{}
 
 // withAccount is for http.Server.ConnContext.
@@ -175,6 +208,7 @@ func touch(w http.ResponseWriter, r *http.Request) *refusals {
 	if !ok {
 		return nil
 	}
+	own.unserved = false
 	if !own.account.Touch(time.Now()) {
 		w.Header()["Connection"] = ending
 	}

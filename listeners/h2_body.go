@@ -52,12 +52,10 @@ func (c *h2Conn) takeBody(s *h2Stream, data []byte, bytesOnWire int, end bool) e
 	switch {
 	case s.receive < 0:
 		c.giveBack(bytesOnWire)
-		c.reset(s, h2FlowControlError)
-		return nil
+		return c.fault(s, h2FlowControlError)
 	case s.length >= 0 && (s.got > s.length || end && s.got != s.length):
 		c.giveBack(bytesOnWire)
-		c.reset(s, h2ProtocolError) // RFC 9113 §8.1.1
-		return nil
+		return c.fault(s, h2ProtocolError) // RFC 9113 §8.1.1
 	case s.request != nil:
 		c.giveBack(bytesOnWire)
 		if s.ended = end; end || s.got > maxMessageBytes {

@@ -290,6 +290,7 @@ func (c *h2Conn) linger() {
 func (c *h2Conn) close() {
 	c.in.release()
 	c.unhold(c.held)
+	c.chargeLost()
 	if c.stuck {
 		_ = c.raw.Close()
 		return

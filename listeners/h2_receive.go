@@ -117,10 +117,16 @@ func (c *h2Conn) takeReset(f h2Frame) error {
 	case c.idle(f.stream):
 		return h2ProtocolError
 	}
-	if s := c.find(f.stream); s != nil {
-		c.remove(s)
+	s := c.find(f.stream)
+	if s == nil {
+		return nil
 	}
-	return nil
+	lost := !s.waits()
+	c.remove(s)
+	if !lost {
+		return nil
+	}
+	return c.charge()
 }
 
 func (c *h2Conn) takeSettings(f h2Frame) error {
@@ -200,9 +206,9 @@ func (c *h2Conn) takeWindowUpdate(f h2Frame) error {
 	switch {
 	case s == nil: // it has had its answer
 	case by == 0:
-		c.reset(s, h2ProtocolError)
+		return c.fault(s, h2ProtocolError)
 	case s.window+by > h2MaxWindow:
-		c.reset(s, h2FlowControlError)
+		return c.fault(s, h2FlowControlError)
 	default:
 		s.window += by
 		return c.resume(s)

@@ -118,7 +118,7 @@ func (c *h2Conn) takeBlock(id uint32, end, selfish bool, block []byte) error {
 	switch {
 	case selfish, r.kind == h2Malformed, r.kind == h2Trailer:
 		c.resetID(id, h2ProtocolError)
-		return nil
+		return c.charge()
 	case len(c.streams) >= c.server.streams, c.held > h2HeldBytes/2:
 		c.resetID(id, h2RefusedStream)
 		return nil
@@ -135,8 +135,7 @@ func (c *h2Conn) takeTrailer(s *h2Stream, end bool, r h2Request) error {
 		s.ended = end
 		return nil
 	case !end, r.kind != h2Trailer && r.kind != h2TooLong:
-		c.reset(s, h2ProtocolError)
-		return nil
+		return c.fault(s, h2ProtocolError)
 	}
 	return c.takeBody(s, nil, 0, true)
 }
@@ -151,8 +150,7 @@ func (c *h2Conn) request(id uint32, end bool, r h2Request) error {
 	case r.kind == h2TooLong:
 		return c.refuse(s, errHeader)
 	case end && r.length > 0:
-		c.reset(s, h2ProtocolError) // RFC 9113 §8.1.1
-		return nil
+		return c.fault(s, h2ProtocolError) // RFC 9113 §8.1.1
 	case end && r.kind == h2Post:
 		return c.answer(s, nil)
 	case end && r.kind == h2Get:
@@ -166,8 +164,7 @@ func (c *h2Conn) request(id uint32, end bool, r h2Request) error {
 	case r.kind != h2Post:
 		var err error
 		if s.request, err = c.work.list.httpRequest(c.client.String()); err != nil {
-			c.reset(s, h2ProtocolError)
-			return nil
+			return c.fault(s, h2ProtocolError)
 		}
 		if end || !c.hold(c.work.list.size) {
 			return c.serveHTTP(s)

@@ -94,13 +94,41 @@ func (c *h2Conn) reset(s *h2Stream, code h2Code) {
 	c.remove(s)
 }
 
+// fault resets s because of what its client did. A request that is lost by it is
+// charged like one that is answered.
+func (c *h2Conn) fault(s *h2Stream, code h2Code) error {
+	lost := !s.waits()
+	c.reset(s, code)
+	if !lost {
+		return nil
+	}
+	return c.charge()
+}
+
+// charge charges the client for a request without a query that gets no answer.
+func (c *h2Conn) charge() error {
+	if !c.server.handler.admits(c.client, c.received) {
+		c.refusals.add()
+	}
+	return c.finish(nil, true)
+}
+
+// chargeLost charges the client for each request that is lost with the connection.
+func (c *h2Conn) chargeLost() {
+	for _, s := range c.streams {
+		if !s.waits() {
+			c.server.handler.admits(c.client, c.received)
+		}
+	}
+}
+
 // fail is for an error of a stream in a frame that may come at any time. A stream
 // that is idle must not be reset (RFC 9113 §6.4), so that the connection ends
 // instead (§5.4.1).
 func (c *h2Conn) fail(id uint32, code h2Code) error {
 	switch s := c.find(id); {
 	case s != nil:
-		c.reset(s, code)
+		return c.fault(s, code)
 	case c.idle(id):
 		return code
 	case id <= c.lastID:

@@ -55,7 +55,7 @@ func newHTTPServer(cfg *Config, handler http.Handler) *http.Server {
 		ReadTimeout:       t.Message,
 		WriteTimeout:      t.Message + t.Write, // begins when the header has been read, before the body
 		IdleTimeout:       t.Idle,
-		ConnState:         firstWithin(t.Message, watch(t.Idle)),
+		ConnState:         cfg.unserved(firstWithin(t.Message, watch(t.Idle))),
 		ConnContext:       withAccount,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(httpLog{cfg.Log, new(throttle)}, "", 0),

@@ -1,0 +1,195 @@
+package listeners
+
+import (
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"domainpark/query"
+)
+
+// h2Faults are requests that are reset, each on stream 1 of a connection of its own.
+var h2Faults = []struct {
+	name string
+	send func(*h2Client) error
+	code http2.ErrCode // that the stream is reset with
+}{
+	{"name in upper case", func(c *h2Client) error { return c.open(1, true, getHeader("/", "X", "y")...) }, http2.ErrCodeProtocol},
+	{"no path", func(c *h2Client) error { return c.open(1, true, ":method", "GET", ":scheme", "https") }, http2.ErrCodeProtocol},
+	{"path that is none", func(c *h2Client) error { return c.open(1, true, getHeader("/%zz")...) }, http2.ErrCodeProtocol},
+	{"fields alone", func(c *h2Client) error { return c.open(1, true, "x", "y") }, http2.ErrCodeProtocol},
+	{"depends on itself", func(c *h2Client) error {
+		return c.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.header(getHeader(getPath(plainQuery))...),
+			EndStream: true, EndHeaders: true, Priority: http2.PriorityParam{StreamDep: 1}})
+	}, http2.ErrCodeProtocol},
+	{"body that is missing", func(c *h2Client) error { return c.open(1, true, postHeader("content-length", "29")...) }, http2.ErrCodeProtocol},
+	{"body above its length", func(c *h2Client) error {
+		_ = c.open(1, false, postHeader("content-length", "28")...)
+		return c.WriteData(1, true, plainQuery)
+	}, http2.ErrCodeProtocol},
+	{"body below its length", func(c *h2Client) error {
+		_ = c.open(1, false, postHeader("content-length", "30")...)
+		return c.WriteData(1, true, plainQuery)
+	}, http2.ErrCodeProtocol},
+	{"body above its window", func(c *h2Client) error {
+		_ = c.open(1, false, postHeader()...)
+		for _, n := range []int{h2MaxPayload, h2MaxPayload, h2MaxPayload, h2MaxPayload - 1} { // the longest message
+			_ = c.WriteData(1, false, make([]byte, n))
+		}
+		return c.WriteData(1, false, make([]byte, h2MaxPayload))
+	}, http2.ErrCodeFlowControl},
+	{"trailers that do not end it", func(c *h2Client) error {
+		_ = c.open(1, false, postHeader()...)
+		return c.open(1, false, "x", "y")
+	}, http2.ErrCodeProtocol},
+	{"window of nothing", func(c *h2Client) error {
+		_ = c.open(1, false, postHeader()...)
+		_, err := c.conn.Write(frameBytes(http2.FrameWindowUpdate, 0, 1, make([]byte, 4)))
+		return err
+	}, http2.ErrCodeProtocol},
+	{"window above all", func(c *h2Client) error {
+		_ = c.open(1, false, postHeader()...)
+		return c.WriteWindowUpdate(1, h2MaxWindow)
+	}, http2.ErrCodeFlowControl},
+	{"priority of itself", func(c *h2Client) error {
+		_ = c.open(1, false, postHeader()...)
+		_, err := c.conn.Write(frameBytes(http2.FramePriority, 0, 1, []byte{0, 0, 0, 1, 0}))
+		return err
+	}, http2.ErrCodeProtocol},
+}
+
+// What is reset because it is no request is charged as one, once, as over HTTP/3;
+// and so is a request whose client resets it, or goes away, before it is whole.
+func TestHTTP2RequestsThatAreResetAreCharged(t *testing.T) {
+	charged := func(t *testing.T, want int32, test func(*testing.T, *h2Client)) {
+		account := new(limit)
+		h2Bubble(t, Config{Requests: account.admits}, cacheable, func(t *testing.T, _ *h2Server, c *h2Client) {
+			test(t, c)
+			c.conn.Close()
+			synctest.Wait()
+			if n := account.asked.Load(); n != want {
+				t.Errorf("charged %d times, want %d", n, want)
+			}
+		})
+	}
+	for _, f := range h2Faults {
+		t.Run(f.name, func(t *testing.T) {
+			charged(t, 1, func(t *testing.T, c *h2Client) {
+				c.write(func() error { return f.send(c) })
+				c.expectReset(1, f.code)
+			})
+		})
+	}
+	t.Run("reset by the client", func(t *testing.T) {
+		charged(t, 1, func(t *testing.T, c *h2Client) {
+			c.write(func() error {
+				_ = c.open(1, false, postHeader()...)
+				_ = c.WriteRSTStream(1, http2.ErrCodeCancel)
+				return c.open(3, true, getHeader(getPath(plainQuery))...)
+			})
+			c.expectMessage(3, plainQuery)
+		})
+	})
+	t.Run("left by the client", func(t *testing.T) {
+		charged(t, 2, func(t *testing.T, c *h2Client) {
+			c.write(func() error {
+				_ = c.open(1, false, postHeader()...)
+				_ = c.open(3, false, getHeader("/")...)
+				return c.open(5, true, getHeader(getPath(plainQuery))...)
+			})
+			c.expectMessage(5, plainQuery)
+		})
+	})
+	t.Run("answered, and not taken", func(t *testing.T) {
+		charged(t, 0, func(t *testing.T, c *h2Client) {
+			c.write(func() error {
+				_ = c.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize})
+				_ = c.open(1, true, getHeader(getPath(plainQuery))...)
+				_ = c.WriteRSTStream(1, http2.ErrCodeCancel)
+				return c.WritePing(false, [8]byte{})
+			})
+			c.expect(http2.FrameSettings)
+			c.expectStatus(1, "200")
+			c.expect(http2.FramePing)
+		})
+	})
+}
+
+// Who sends nothing but them over the limit is told GOAWAY behind as many as over HTTP/3.
+func TestMalformedHTTP2RequestsOverTheLimitEndTheConnection(t *testing.T) {
+	account := new(limit)
+	account.spent.Store(true)
+	h2Bubble(t, Config{Requests: account.admits}, unasked(t), func(t *testing.T, _ *h2Server, c *h2Client) {
+		c.write(func() error {
+			for id := uint32(1); ; id += 2 {
+				if err := c.open(id, true, getHeader("/", "X", "y")...); err != nil {
+					return err
+				}
+			}
+		})
+		if n := c.expectEnd(http2.ErrCodeNo); n != maxStreams+1 {
+			t.Errorf("%d resets before GOAWAY, want %d", n, maxStreams+1)
+		}
+	})
+}
+
+// net/http refuses some requests before a handler sees them, and forgets those that
+// break off. They are charged, once, and requests that are answered are not charged twice.
+func TestHTTP1RequestsThatNoHandlerSeesAreCharged(t *testing.T) {
+	ask := "GET " + getPath(plainQuery) + " HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	for name, c := range map[string]struct {
+		request string
+		status  string // of the last answer; empty: none
+		charged int32
+	}{
+		"nothing":                 {"", "", 0},
+		"a query":                 {ask, "200", 0},
+		"two queries":             {ask + ask, "200", 0},
+		"no HTTP":                 {"query\r\n\r\n", "400", 1},
+		"no host":                 {"GET / HTTP/1.1\r\n\r\n", "400", 1},
+		"two lengths":             {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "400", 1},
+		"another version":         {"GET / HTTP/3.0\r\nHost: a\r\n\r\n", "505", 1},
+		"a coding that is not":    {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: odd\r\n\r\n", "501", 1},
+		"an odd expectation":      {"GET / HTTP/1.1\r\nHost: a\r\nExpect: all\r\n\r\n", "417", 1},
+		"a header that goes on":   {"GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes) + "\r\n\r\n", "431", 1},
+		"half a header":           {"GET / HTTP/1.1\r\nHo", "400", 1},
+		"no HTTP behind the page": {"GET / HTTP/1.1\r\nHost: a\r\n\r\nquery\r\n\r\n", "400", 1}, // the page, which was answered
+	} {
+		t.Run(name, func(t *testing.T) {
+			account, accounts := new(limit), newLedger()
+			cfg := webConfig()
+			cfg.DoH, cfg.Requests, cfg.Connections = []string{"127.0.0.1:0"}, account.admits, accounts
+			s := start(t, cfg, cacheable)
+			conn := dialTLS(t, s.addrOf(t, "doh"), "http/1.1")
+			write(t, conn, []byte(c.request))
+			if err := conn.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			said, _ := io.ReadAll(conn)
+			if last := string(said[max(0, strings.LastIndex(string(said), "HTTP/1.1 ")):]); !strings.HasPrefix(strings.TrimPrefix(last, "HTTP/1.1 "), c.status) || (last == "") != (c.status == "") {
+				t.Errorf("got %.60q, want %s", last, c.status)
+			}
+			conn.Close()
+			settled(t, "open connections", 0, accounts.open)
+			settled(t, "charges that are missing", 0, func() int { return int(c.charged - account.asked.Load()) })
+		})
+	}
+}
+
+// The account is asked where nothing recovers.
+func TestAPanicOverARequestThatNoHandlerSeesCostsItsConnectionOnly(t *testing.T) {
+	cfg := webConfig()
+	cfg.HTTP, cfg.HTTPHandler = []string{"127.0.0.1:0"}, http.NotFoundHandler()
+	cfg.Requests = func(time.Time, netip.AddrPort, query.Transport) bool { panic("of an account") }
+	s := start(t, cfg, cacheable)
+	conn := dial(t, "tcp", s.addrOf(t, "http"))
+	write(t, conn, []byte("query\r\n\r\n"))
+	expectClosed(t, conn)
+	awaitFault(t, s)
+}
