@@ -47,7 +47,7 @@ func FuzzDoQMessage(f *testing.F) {
 	f.Add([]byte{0xff, 0xff, 0}, false)
 	f.Add([]byte{}, false)
 	f.Fuzz(func(t *testing.T, stream []byte, byByte bool) {
-		x := &exchange{}
+		x := borrowExchange()
 		defer x.release()
 		var r = iotest.DataErrReader(bytes.NewReader(stream)) // quic-go has the FIN together with the last bytes
 		if byByte {

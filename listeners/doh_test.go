@@ -238,13 +238,13 @@ func TestLargeMessagesAreBoundedTogether(t *testing.T) {
 		}
 	}()
 	for range maxLarge - int(before) {
-		x := &exchange{}
+		x := borrowExchange()
 		if !x.mayHold(keptBytes+1) || !x.mayHold(keptBytes+2) {
 			t.Fatalf("refused at %d of %d", len(held), maxLarge)
 		}
 		held = append(held, x)
 	}
-	x := &exchange{}
+	x := borrowExchange()
 	if x.mayHold(keptBytes + 1) {
 		t.Error("one more than the limit was let in")
 	}

@@ -3,6 +3,7 @@ package listeners
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"runtime"
@@ -56,7 +57,7 @@ func TestDoQBoundsAnswersBeforeTheHandshakeIsComplete(t *testing.T) {
 	<-complete
 
 	open := make(chan struct{})
-	c := dialGated(t, s.addrOf(t, "doq"), m, open)
+	c := dialGated(t, s.addrOf(t, "doq"), m.tls(), &quic.Config{TokenStore: tokens{m}}, open)
 	var streams []*quic.Stream
 	for range asked {
 		stream := openStream(t, c, framed(plainQuery))
@@ -95,7 +96,7 @@ func TestDoQBoundsAnswersBeforeTheHandshakeIsComplete(t *testing.T) {
 
 // dialGated opens a connection that may send before the handshake is complete,
 // from a socket that receives nothing until open is closed.
-func dialGated(t *testing.T, addr string, m *remembering, open <-chan struct{}) *quic.Conn {
+func dialGated(t *testing.T, addr string, config *tls.Config, quicConfig *quic.Config, open <-chan struct{}) *quic.Conn {
 	t.Helper()
 	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -109,7 +110,7 @@ func dialGated(t *testing.T, addr string, m *remembering, open <-chan struct{}) 
 	t.Cleanup(func() { transport.Close(); socket.Close() })
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	c, err := transport.DialEarly(ctx, to, m.tls(), &quic.Config{TokenStore: tokens{m}})
+	c, err := transport.DialEarly(ctx, to, config, quicConfig)
 	if err != nil {
 		t.Fatal(err)
 	}

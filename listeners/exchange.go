@@ -38,7 +38,8 @@ var exchangesMade atomic.Uint32
 
 func borrowExchange() *exchange { return exchanges.Get().(*exchange) }
 
-// release gives x back. Nothing that points into it may be used any more.
+// release gives x, which was borrowed, back. Nothing that points into it may be used
+// any more.
 func (x *exchange) release() {
 	x.inbox.release()
 	x.query.Message = nil

@@ -152,13 +152,18 @@ func TestDoQHoldsOtherOpcodesUntilTheHandshakeIsComplete(t *testing.T) {
 }
 
 // Without a token the address may be forged: 0-RTT is refused, the session
-// is resumed all the same.
+// is resumed all the same. The client hears of it when its query is sent: on one that
+// has heard already, no stream can be opened.
 func TestDoQRefuses0RTTWithoutAToken(t *testing.T) {
 	s, _, _ := watched(t, mirror)
 	m := newRemembering()
 	m.visit(t, s.addrOf(t, "doq"))
-	c := dialEarly(t, s.addrOf(t, "doq"), m.tls(), nil)
-	if _, err := askDoQ(t, c, plainQuery); !errors.Is(err, quic.Err0RTTRejected) {
+	open := make(chan struct{})
+	c := dialGated(t, s.addrOf(t, "doq"), m.tls(), nil, open)
+	stream := openStream(t, c, framed(plainQuery))
+	stream.Close()
+	close(open)
+	if _, err := io.ReadAll(stream); !errors.Is(err, quic.Err0RTTRejected) {
 		t.Errorf("got %v, want 0-RTT rejected", err)
 	}
 	next, err := c.NextConnection(t.Context())
