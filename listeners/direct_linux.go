@@ -20,6 +20,7 @@ type directConn struct {
 	*net.TCPConn
 	raw     syscall.RawConn // nil: there is none
 	in, out transfer
+	turn    turn // of reads; in.mu guards it
 }
 
 func direct(conn *net.TCPConn) *directConn {
@@ -31,18 +32,18 @@ func direct(conn *net.TCPConn) *directConn {
 
 // transfer is one read or write.
 type transfer struct {
-	turn sync.Mutex // for the other fields
-	p    []byte
-	n    int // moved
-	err  error
-	try  func(fd uintptr) bool // made once: a method value for each would be garbage
+	mu  sync.Mutex // for the other fields, and one move at a time
+	p   []byte
+	n   int // moved
+	err error
+	try func(fd uintptr) bool // made once: a method value for each would be garbage
 }
 
 // run moves p by wait, the connection's RawConn.Read or Write. Errors are those
 // that name, package net's method, would return.
 func (t *transfer) run(name string, p []byte, wait func(func(fd uintptr) bool) error) (int, error) {
-	t.turn.Lock()
-	defer t.turn.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.p, t.n, t.err = p, 0, nil
 	err := wait(t.try)
 	t.p = nil
@@ -70,11 +71,13 @@ func (c *directConn) Read(p []byte) (int, error) {
 // tryRead reads once. It tells whether that is the end of it; otherwise it is
 // called again when there is something to read.
 func (c *directConn) tryRead(fd uintptr) bool {
+	c.turn.take()
 	n, errno := call(unix.SYS_RECVFROM, fd, c.in.p, unix.MSG_DONTWAIT)
 	switch errno {
 	case 0:
 		c.in.n = n
 	case unix.EAGAIN:
+		c.turn.wait()
 		return false
 	default:
 		c.in.err = c.failed("read", "recvfrom", errno)

@@ -25,6 +25,7 @@ type calls struct {
 	reading, writing func(fd uintptr) bool
 
 	flags uintptr // of writes
+	turn  turn    // of reads
 
 	// Of the call under way.
 	box *inbox // of a read
@@ -79,11 +80,13 @@ func (c *calls) receiveNow(box *inbox) (int, error) {
 // tryRead reads once. It tells whether that is the end of it; otherwise it is
 // called again when there is something to read.
 func (c *calls) tryRead(fd uintptr) bool {
+	c.turn.take()
 	n, errno := call(unix.SYS_RECVFROM, fd, c.box.space(), unix.MSG_DONTWAIT)
 	switch errno {
 	case 0:
 		c.n = n
 	case unix.EAGAIN:
+		c.turn.wait()
 		c.box.vacate()
 		return false
 	default:
