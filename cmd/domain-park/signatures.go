@@ -24,9 +24,9 @@ const (
 	// quarter of their life at which signers make new ones, with 30 days.
 	soon = 3 * 24 * time.Hour
 
-	// manyIterations is what RFC 9276 §3.2 lets resolvers take a zone for unsigned
-	// with.
-	manyIterations = 100
+	// manyIterations is beyond what BIND, Knot Resolver and PowerDNS Recursor do, since
+	// CVE-2023-50868: they take the zone for unsigned.
+	manyIterations = 50
 
 	// maxSignatureLines bounds how many zones the log names.
 	maxSignatureLines = 10
@@ -70,6 +70,8 @@ func signatureProblem(z resolver.ZoneInfo, now time.Time) string {
 		return fmt.Sprintf("signatures of %s expire soon, the first on %s (%s); hint: sign the zone again", z.Name, expires.Format(date), s.ExpiresAt)
 	case s.Iterations > manyIterations:
 		return fmt.Sprintf("NSEC3 of %s has %d iterations, and resolvers take zones with more than %d for unsigned (RFC 9276 §3.2); hint: sign it with 0", z.Name, s.Iterations, manyIterations)
+	case s.Iterations > 0:
+		return fmt.Sprintf("NSEC3 of %s is iterated, by %d: that protects nothing, costs each denial as many rounds of hashing, and resolvers may take the zone for unsigned (RFC 9276 §3.1); hint: sign it with 0 iterations", z.Name, s.Iterations)
 	}
 	return ""
 }

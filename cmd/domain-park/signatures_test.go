@@ -24,11 +24,13 @@ func TestSignatureTimesAreToldOf(t *testing.T) {
 	}{
 		{"unsigned", nil, ""},
 		{"good", &resolver.Signed{Begins: at(-day), Expires: at(30 * day)}, ""},
-		{"good beyond 2038", &resolver.Signed{Begins: at(-day), Expires: at(30 * 365 * day), Iterations: 100}, ""},
+		{"good beyond 2038", &resolver.Signed{Begins: at(-day), Expires: at(30 * 365 * day), Hashed: true}, ""},
 		{"expired", &resolver.Signed{Begins: at(-day), Expires: at(0), ExpiresAt: "z:7"}, "signatures of a.example have expired, the first on 2026-05-01 12:00 UTC (z:7)"},
 		{"soon", &resolver.Signed{Begins: at(-day), Expires: at(2 * day), ExpiresAt: "z:7"}, "signatures of a.example expire soon, the first on 2026-05-03 12:00 UTC (z:7)"},
 		{"not yet", &resolver.Signed{Begins: at(day), BeginsAt: "z:8", Expires: at(30 * day)}, "signatures of a.example are not valid yet, the last from 2026-05-02 12:00 UTC on (z:8)"},
-		{"iterations", &resolver.Signed{Begins: at(-day), Expires: at(30 * day), Iterations: 101}, "NSEC3 of a.example has 101 iterations"},
+		{"an iteration", &resolver.Signed{Begins: at(-day), Expires: at(30 * day), Iterations: 1}, "NSEC3 of a.example is iterated, by 1: "},
+		{"many iterations", &resolver.Signed{Begins: at(-day), Expires: at(30 * day), Iterations: 50}, "NSEC3 of a.example is iterated, by 50: "},
+		{"iterations", &resolver.Signed{Begins: at(-day), Expires: at(30 * day), Iterations: 51}, "NSEC3 of a.example has 51 iterations, and resolvers take"},
 	} {
 		got := signatureProblem(resolver.ZoneInfo{Name: "a.example", Signed: c.signed}, now)
 		if !strings.HasPrefix(got, c.want) || (got == "") != (c.want == "") {
