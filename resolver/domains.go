@@ -27,7 +27,8 @@ import (
 // run of slots in use.
 type domains struct {
 	seed  [2]uint64
-	slots []slot // a power of two
+	slots []slot   // a power of two
+	seen  []uint64 // a bit for each node, see mayHold
 	used  int
 	names []byte // the first labels of all slots, one after another, in wire format and lower case
 }
@@ -84,7 +85,15 @@ func newDomains(expected, nameBytes int) *domains {
 		size *= 2
 	}
 	names := append(make([]byte, 0, nameBytes+1), 0) // no label stands where the root's would
-	return &domains{seed: [2]uint64{rand.Uint64(), rand.Uint64()}, slots: make([]slot, size), names: names}
+	d := &domains{seed: [2]uint64{rand.Uint64(), rand.Uint64()}, names: names}
+	d.resize(size)
+	return d
+}
+
+// resize makes the table one of so many free slots.
+func (d *domains) resize(slots int) {
+	const bitsPerSlot = 4
+	d.slots, d.seen = make([]slot, slots), make([]uint64, slots*bitsPerSlot/64)
 }
 
 // find returns what is known about name, which is in wire format and lower
@@ -119,8 +128,12 @@ func (d *domains) child(parent nodeID, name []byte) *slot {
 		return d.longChild(parent, word, name)
 	}
 	word = cutTo(word, n)
+	h := d.hash(parent, word)
+	if !d.mayHold(h) {
+		return nil
+	}
 	slots := d.slots
-	for i := d.hash(parent, word); ; i++ {
+	for i := h; ; i++ {
 		s := &slots[i&uint64(len(slots)-1)]
 		if s.word == word && s.parent == parent {
 			return s
@@ -134,8 +147,12 @@ func (d *domains) child(parent nodeID, name []byte) *slot {
 // longChild is child for a label that is longer than word, which it begins with.
 func (d *domains) longChild(parent nodeID, word uint64, name []byte) *slot {
 	label := name[:1+word&0xff]
+	h := d.hashLong(parent, label)
+	if !d.mayHold(h) {
+		return nil
+	}
 	slots := d.slots
-	for i := d.hashLong(parent, label); ; i++ {
+	for i := h; ; i++ {
 		s := &slots[i&uint64(len(slots)-1)]
 		if s.word == word && s.parent == parent && string(d.names[s.id:][:len(label)]) == string(label) {
 			return s
@@ -144,6 +161,16 @@ func (d *domains) longChild(parent nodeID, word uint64, name []byte) *slot {
 			return nil
 		}
 	}
+}
+
+// mayHold tells whether a node with this hash may be in the table: a Bloom filter
+// of one hash and four bits a slot, which lets one of ten pass that are not there.
+// Of most names the last label that is looked up is not, such as example in
+// example.com: with the filter, 16 KB for the public suffixes, that look costs a
+// word that stays in the processor's cache, and not a slot of 800 KB that does not:
+// 1.2 % of what an answer over UDP costs, all of the kernel's part included.
+func (d *domains) mayHold(h uint64) bool {
+	return d.seen[h>>32&uint64(len(d.seen)-1)]>>(h>>58)&1 != 0
 }
 
 // cutTo is the label of n bytes that word begins with, its length byte included.
@@ -223,6 +250,7 @@ func (d *domains) place(parent, id nodeID, n node, label []byte) *slot {
 	if len(label) > 8 {
 		h = d.hashLong(parent, label)
 	}
+	d.seen[h>>32&uint64(len(d.seen)-1)] |= 1 << (h >> 58)
 	for i := h; ; i++ {
 		if s := &d.slots[i&uint64(len(d.slots)-1)]; s.word == 0 {
 			*s = slot{word, parent, id, n}
@@ -233,7 +261,7 @@ func (d *domains) place(parent, id nodeID, n node, label []byte) *slot {
 
 func (d *domains) grow() {
 	old := d.slots
-	d.slots = make([]slot, 2*len(old))
+	d.resize(2 * len(old))
 	for _, s := range old {
 		if s.word != 0 {
 			label := d.names[s.id:]
