@@ -170,7 +170,7 @@ func TestAcceptingEndsAtOnceOnInheritedSocketsAlone(t *testing.T) {
 		watched := &watchedDeadline{TCPListener: ln}
 		var got time.Duration
 		if c.transport == "doh" {
-			got = lingeringIn(newDoH(ln, &cfg, &dohHandler{resolver: mirror, cfg: &cfg}).socket).accepts
+			got = lingeringIn(newDoH(ln, &cfg, &dohHandler{resolver: mirror, cfg: &cfg}).socket).accepts()
 		} else {
 			s := newStreams(watched, query.TCP, &cfg, mirror)
 			s.drain()

@@ -15,8 +15,8 @@ import (
 // has ended its own (RFC 9112 §9.6).
 type lingeringSocket struct {
 	*net.TCPListener
-	accepts  time.Duration // how long it goes on accepting when it drains
-	endBy    time.Time     // set before draining: no connection lingers longer
+	accepts  func() time.Duration // how long it goes on accepting when it drains now
+	endBy    time.Time            // set before draining: no connection lingers longer
 	draining atomic.Bool
 
 	closing sync.WaitGroup // connections that linger
@@ -37,7 +37,7 @@ func (s *lingeringSocket) Accept() (net.Conn, error) {
 func (s *lingeringSocket) drain(endBy time.Time) {
 	s.endBy = endBy
 	s.draining.Store(true)
-	_ = s.SetDeadline(time.Now().Add(s.accepts))
+	_ = s.SetDeadline(time.Now().Add(s.accepts()))
 }
 
 // wait returns when no connection lingers any more. What closes later is closed

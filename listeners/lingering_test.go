@@ -32,7 +32,7 @@ func TestLingeringIsWaitedForAndThenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	s := &lingeringSocket{TCPListener: l}
+	s := &lingeringSocket{TCPListener: l, accepts: func() time.Duration { return 0 }}
 	const many = 20
 	var here []net.Conn
 	var clients []*net.TCPConn

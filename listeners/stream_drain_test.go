@@ -3,6 +3,7 @@ package listeners
 import (
 	"context"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,6 +81,57 @@ func TestStreamDrainTakesWhatIsQueued(t *testing.T) {
 		write(t, c, framed(testMessage(1, 12)))
 		expectAnswer(t, c, testMessage(1, 12))
 	})
+}
+
+// A server that stops accepts for as long as it looks at what is on its way, and never
+// for longer than it has in all, which may have been changed since it was bound.
+func TestDrainAcceptsNoLongerThanShutdown(t *testing.T) {
+	for _, c := range []struct{ bound, now, want time.Duration }{
+		{5 * time.Second, 5 * time.Second, lastLook},
+		{lastLook, lastLook, lastLook},
+		{20 * time.Millisecond, 20 * time.Millisecond, 20 * time.Millisecond},
+		{5 * time.Second, time.Millisecond, time.Millisecond},
+		{time.Millisecond, 5 * time.Second, lastLook},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var latest atomic.Pointer[Config]
+			latest.Store(&Config{Timeouts: Timeouts{Shutdown: c.now}.withDefaults()})
+			p := newPipes()
+			s := newStreams(p, query.TCP, &Config{Timeouts: Timeouts{Shutdown: c.bound}.withDefaults(), latest: &latest}, mirror)
+			ctx, stop := context.WithCancel(t.Context())
+			stop()
+			begin := time.Now()
+			done := make(chan error, 1)
+			go func() { done <- s.serve(ctx) }()
+			<-p.ended
+			if took := time.Since(begin); took != c.want {
+				t.Errorf("bound with %v, now %v: accepted for %v, want %v", c.bound, c.now, took, c.want)
+			}
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// The same of DoH, whose socket can't be on a fake clock.
+func TestDoHAcceptsNoLongerThanShutdownNow(t *testing.T) {
+	tcp, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	var latest atomic.Pointer[Config]
+	cfg := webConfig().withDefaults()
+	cfg.latest = &latest
+	latest.Store(&cfg)
+	accepts := lingeringIn(newDoH(tcp, &cfg, &dohHandler{resolver: mirror, cfg: &cfg}).socket).accepts
+	for _, c := range []struct{ shutdown, want time.Duration }{{5 * time.Second, lastLook}, {time.Millisecond, time.Millisecond}} {
+		latest.Store(&Config{Timeouts: Timeouts{Shutdown: c.shutdown}})
+		if got := accepts(); got != c.want {
+			t.Errorf("with %v for all it accepts for %v, want %v", c.shutdown, got, c.want)
+		}
+	}
 }
 
 // A connection that is accepted at the last moment has as much time for its first
