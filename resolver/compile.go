@@ -27,6 +27,7 @@ type snapshot struct {
 	// The operator's zones.
 	zoneData  zoneData
 	signed    []signedZone
+	hashes    *hashMemo // of zones with NSEC3; nil: there are none
 	zones     []ZoneInfo
 	zoneSize  ZoneSize
 	reportTTL uint32 // of the records that authorise DMARC reports, seconds

@@ -41,6 +41,9 @@ func (l *zoneLoader) beginChain(z *loaded) uint32 {
 		return 0
 	}
 	l.signed[z.number] = &z.chain.Signed
+	if z.chain.Hashed && l.s.hashes == nil {
+		l.s.hashes = new(hashMemo)
+	}
 	l.s.signed = append(l.s.signed, signedZone{
 		apex:       z.apex,
 		links:      make([]uint32, 0, len(z.chain.names)+len(z.chain.hashes)),

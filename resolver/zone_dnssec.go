@@ -196,7 +196,7 @@ func (a *zoneAnswer) denyWildcard(i int) {
 	var buf [query.MaxNameBytes + 1]byte
 	wildcard := append(append(buf[:0], 1, '*'), encloser...)
 	if a.zone.hashed {
-		a.proofs.add(a.s.hashLink(a.zone, wildcard))
+		a.proofs.add(a.wildcardLink(i, wildcard))
 	} else {
 		a.proofs.add(a.s.nameLink(a.zone, wildcard))
 	}
@@ -205,7 +205,7 @@ func (a *zoneAnswer) denyWildcard(i int) {
 // encloserOrMatch notes the link of the part of the name from label i on or,
 // where Opt-Out has left it out, its closest provable encloser.
 func (a *zoneAnswer) encloserOrMatch(i int) {
-	if link, ok := a.s.findHash(a.zone, a.name.from(i)); ok {
+	if link, ok := a.findLabel(i); ok {
 		a.proofs.add(link)
 		return
 	}
@@ -216,7 +216,7 @@ func (a *zoneAnswer) encloserOrMatch(i int) {
 // i on towards the apex, which has a link. It returns where it begins.
 func (a *zoneAnswer) encloser(i int) int {
 	for {
-		link, ok := a.s.findHash(a.zone, a.name.from(i))
+		link, ok := a.findLabel(i)
 		if ok || i >= a.spot.apex {
 			a.proofs.add(link)
 			break

@@ -12,7 +12,7 @@ import (
 const hashBytes = sha1.Size
 
 // maxIterations is the most that a zone here may have. It bounds what a denial
-// costs: three hashes, each of so many rounds of SHA-1, 0.1 µs a round. RFC 9276 §3.1
+// costs: one to three hashes, each of so many rounds of SHA-1, 0.1 µs a round. RFC 9276 §3.1
 // wants none, and with more than so many (systemd-resolved; 50 for BIND, Knot Resolver
 // and PowerDNS Recursor) resolvers take a zone for unsigned, so that only an attacker
 // has anything of them. PowerDNS does no more either.
