@@ -12,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/miekg/dns"
 	"github.com/quic-go/quic-go"
@@ -114,7 +113,7 @@ func expectVerified(t *testing.T, srv *running, p *acmeCA) {
 	askDoT(t, srv, &tls.Config{RootCAs: p.pool(), ServerName: testHost, NextProtos: []string{"dot"}})
 	ctx, cancel := context.WithTimeout(t.Context(), answerWithin)
 	defer cancel()
-	conn, err := quic.DialAddr(ctx, srv.addr["doq"][0], &tls.Config{RootCAs: p.pool(), ServerName: testHost, NextProtos: []string{"doq"}}, nil)
+	conn, err := quic.DialAddr(ctx, srv.addr["doq"][0], &tls.Config{RootCAs: p.pool(), ServerName: testHost, NextProtos: []string{"doq"}}, patientQUIC())
 	if err != nil {
 		t.Fatalf("DoQ: %v", err)
 	}
@@ -152,7 +151,7 @@ func askDoT(t *testing.T, srv *running, cfg *tls.Config) {
 
 // shakeDoT is how a handshake ends for a client that verifies.
 func shakeDoT(srv *running, roots *x509.CertPool) error {
-	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	dialer := &net.Dialer{Timeout: answerWithin}
 	conn, err := tls.DialWithDialer(dialer, "tcp", srv.addr["dot"][0], &tls.Config{RootCAs: roots, ServerName: testHost})
 	if err == nil {
 		conn.Close()

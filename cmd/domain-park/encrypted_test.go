@@ -22,7 +22,7 @@ const testHost = "ns1.park.example"
 // certificate for testHost.
 func startEncrypted(t *testing.T, ca *authority) *running {
 	t.Helper()
-	return start(t, "--config", encryptedSettings(t, encryptedListen, ca.issue(t.TempDir(), 2, testHost)))
+	return start(t, "--config", encryptedSettings(t, encryptedListen+"\n"+patientTimeouts+"\n", ca.issue(t.TempDir(), 2, testHost)))
 }
 
 // portOf is the port that a transport is listened on.

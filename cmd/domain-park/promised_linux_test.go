@@ -22,7 +22,7 @@ func TestPromisedLengthsTakeNoMemory(t *testing.T) {
 		spare = 512 // bytes a message: the heap is never quite the same
 	)
 	ca := newAuthority(t)
-	srv := start(t, "--config", encryptedSettings(t, encryptedListen+"\npolicy: {timeouts: {message: 1m, idle: 1m}}\n", ca.issue(t.TempDir(), 2, testHost)))
+	srv := start(t, "--config", encryptedSettings(t, encryptedListen+"\npolicy: {timeouts: {handshake: 1m, message: 1m, idle: 1m}}\n", ca.issue(t.TempDir(), 2, testHost)))
 	verifying := func(protocol string) *tls.Config {
 		return &tls.Config{RootCAs: ca.pool(), ServerName: testHost, NextProtos: []string{protocol}}
 	}
@@ -104,7 +104,7 @@ func holdDoQ(t *testing.T, srv *running, cfg *tls.Config, promised uint16, strea
 	defer cancel()
 	var conns []*quic.Conn
 	for opened := 0; opened < streams; opened += 50 {
-		conn, err := quic.DialAddr(ctx, srv.addr["doq"][0], cfg, nil)
+		conn, err := quic.DialAddr(ctx, srv.addr["doq"][0], cfg, patientQUIC())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -168,7 +168,7 @@ func honestClients(t *testing.T, srv *running, roots *x509.CertPool) []certifica
 		}})
 	}
 	return append(clients, certificateClient{"DoH3", func() (func() (int64, error), func(), error) {
-		transport := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: testHost}}
+		transport := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: testHost}, QUICConfig: patientQUIC()}
 		client := &http.Client{Transport: transport, Timeout: answerWithin}
 		return func() (int64, error) {
 			response, err := client.Post("https://"+srv.addr["doh3"][0]+"/dns-query", "application/dns-message", bytes.NewReader(query))

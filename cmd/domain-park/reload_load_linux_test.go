@@ -78,7 +78,7 @@ func loadClients(t *testing.T, srv *running) []loadClient {
 		transport := &http.Transport{TLSClientConfig: trusting(), Protocols: protocols, MaxConnsPerHost: 1}
 		clients = append(clients, httpLoad("HTTP/"+version, srv.addr["doh"][0], transport, transport.CloseIdleConnections))
 	}
-	quicHTTP := &http3.Transport{TLSClientConfig: trusting()}
+	quicHTTP := &http3.Transport{TLSClientConfig: trusting(), QUICConfig: patientQUIC()}
 	clients = append(clients, httpLoad("HTTP/3", srv.addr["doh3"][0], quicHTTP, quicHTTP.CloseIdleConnections))
 	t.Cleanup(func() { quicHTTP.Close() })
 	return clients
@@ -104,7 +104,7 @@ func doqLoad(t *testing.T, addr string, config *tls.Config) loadClient {
 		ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 		defer cancel()
 		if conn == nil {
-			if conn, err = quic.DialAddr(ctx, addr, config, nil); err != nil {
+			if conn, err = quic.DialAddr(ctx, addr, config, patientQUIC()); err != nil {
 				conn = nil
 				return nil, err
 			}
@@ -289,6 +289,7 @@ listen:
   doq: ["127.0.0.1:0"%[2]s]
   admin: []
 parking: {dmarc: {rua: [version-%[1]d@park.example]}}
+` + patientTimeouts + `
 %[3]s
 `
 
@@ -299,9 +300,7 @@ func startAlternating(t *testing.T) *alternating {
 		t.Fatal(err)
 	}
 	a.files(t, 0, "", "")
-	// Hundreds of reloads on a machine that is busy with other tests.
-	a.running = launchCommand(t, programFor(t, 5*time.Minute, "--config", filepath.Join(a.dir, "settings.yaml")))
-	a.awaitReady()
+	a.running = start(t, "--config", filepath.Join(a.dir, "settings.yaml"))
 	return a
 }
 

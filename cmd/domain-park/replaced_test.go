@@ -76,7 +76,7 @@ func certificateClients(t *testing.T, srv *running, roots *x509.CertPool) []cert
 		{"DoQ", func() (func() (int64, error), func(), error) {
 			ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 			defer cancel()
-			conn, err := transport.Dial(ctx, doq, verifying("doq"), &quic.Config{MaxIdleTimeout: time.Minute})
+			conn, err := transport.Dial(ctx, doq, verifying("doq"), patientQUIC())
 			if err != nil {
 				return nil, nil, err
 			}
@@ -116,19 +116,19 @@ func parkedAnswer(answer []byte, err error) error {
 
 // TestCertificateReplacedOnDisk changes the certificate's files under clients
 // that open 1,000 connections each, one after another, and ask over each: all
-// are answered, from two seconds on with the new certificate. Connections that
-// are open live on.
+// are answered, with the new certificate when the log has told of it. How soon that
+// is, is for the tests of package certs to hold, which have a clock of their own.
+// Connections that are open live on.
 func TestCertificateReplacedOnDisk(t *testing.T) {
 	const (
 		connections = 1000
 		first       = connections / 3 // made before the change
 		before      = 2               // serial numbers
 		after       = 3
-		servedFrom  = 2 * time.Second  // after the change
-		patience    = 50 * time.Second // the program is ended after a minute
+		patience    = 5 * time.Minute
 	)
 	ca, dir := newAuthority(t), t.TempDir()
-	srv := start(t, "--config", encryptedSettings(t, encryptedListen+"\npolicy: {timeouts: {idle: 5m}}\n", ca.issue(dir, before, testHost)))
+	srv := start(t, "--config", encryptedSettings(t, encryptedListen+"\npolicy: {timeouts: {handshake: 1m, idle: 10m}}\n", ca.issue(dir, before, testHost)))
 	clients := certificateClients(t, srv, ca.pool())
 
 	opened := map[string]func() (int64, error){}
@@ -146,7 +146,6 @@ func TestCertificateReplacedOnDisk(t *testing.T) {
 
 	giveUp := time.Now().Add(patience)
 	replaced := make(chan struct{}) // closed when it is
-	var at time.Time                // when, to be read behind it
 	var firsts, all sync.WaitGroup
 	for _, c := range clients {
 		firsts.Add(1)
@@ -155,10 +154,15 @@ func TestCertificateReplacedOnDisk(t *testing.T) {
 			defer reached()
 			changed := false
 			for n := 1; n <= connections || !changed; n++ {
-				began := time.Now()
-				if began.After(giveUp) {
+				if time.Now().After(giveUp) {
 					t.Errorf("%s: gave up after %d connections, the new certificate seen: %t", c.name, n-1, changed)
 					return
+				}
+				late := false
+				select {
+				case <-replaced:
+					late = true
+				default:
 				}
 				serial, err := askOnce(c)
 				if err != nil || serial != before && serial != after {
@@ -166,13 +170,9 @@ func TestCertificateReplacedOnDisk(t *testing.T) {
 					return
 				}
 				changed = changed || serial == after
-				select {
-				case <-replaced:
-					if serial == before && began.After(at.Add(servedFrom)) {
-						t.Errorf("%s: connection %d: the old certificate %s after the change", c.name, n, began.Sub(at))
-						return
-					}
-				default:
+				if late && serial == before {
+					t.Errorf("%s: connection %d: the old certificate after the new one was loaded", c.name, n)
+					return
 				}
 				if n == first {
 					reached()
@@ -182,7 +182,7 @@ func TestCertificateReplacedOnDisk(t *testing.T) {
 	}
 	firsts.Wait()
 	ca.issue(dir, after, testHost)
-	at = time.Now()
+	srv.await("certificate loaded")
 	close(replaced)
 	all.Wait()
 

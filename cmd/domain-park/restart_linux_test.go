@@ -175,7 +175,7 @@ listen:
   doq: ["%s"]
   admin: ["%s"]
 store: {directory: %s}
-`
+` + patientTimeouts + "\n"
 
 // restartFile is a settings file for these addresses.
 func restartFile(t *testing.T, store string, addr map[string][]string) string {

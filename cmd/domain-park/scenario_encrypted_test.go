@@ -105,7 +105,7 @@ func httpClient(t *testing.T, http2 bool) *http.Client {
 }
 
 func http3Client(t *testing.T) *http.Client {
-	transport := &http3.Transport{TLSClientConfig: clientTLS()}
+	transport := &http3.Transport{TLSClientConfig: clientTLS(), QUICConfig: patientQUIC()}
 	t.Cleanup(func() { transport.Close() })
 	return &http.Client{Transport: transport, Timeout: answerWithin}
 }
@@ -154,7 +154,7 @@ type doqClient struct {
 
 func dialDoQClient(t *testing.T, addr string) scenarioClient {
 	return &doqClient{dial: func() *quic.Conn {
-		conn, err := quic.DialAddr(t.Context(), addr, clientTLS("doq"), nil)
+		conn, err := quic.DialAddr(t.Context(), addr, clientTLS("doq"), patientQUIC())
 		if err != nil {
 			t.Fatal(err)
 		}

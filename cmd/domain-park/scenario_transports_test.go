@@ -13,6 +13,7 @@ import (
 	"domainpark/query"
 
 	"github.com/miekg/dns"
+	"github.com/quic-go/quic-go"
 )
 
 // scenarioTransport is a way to send a scenario's messages. Another one is one
@@ -40,9 +41,19 @@ var scenarioTransports = []scenarioTransport{
 	{"tcp", query.TCP, func(cfg *listeners.Config) { cfg.TCP = []string{loopbackAny} }, dialTCPClient},
 }
 
-// answerWithin is far longer than any answer takes: a test that waits so long
-// has failed.
-const answerWithin = 10 * time.Second
+// answerWithin is far longer than any answer takes, also on a machine that is busy
+// with other things: a test that waits so long has failed.
+const answerWithin = time.Minute
+
+// patientTimeouts are settings by which no client is given up that only waits for
+// the CPU.
+const patientTimeouts = `policy: {timeouts: {handshake: 1m, message: 1m, idle: 1m, write: 1m, shutdown: 1m}}`
+
+// patientQUIC is the same for a client, whose connection may also be left alone for as
+// long as a test takes.
+func patientQUIC() *quic.Config {
+	return &quic.Config{HandshakeIdleTimeout: answerWithin, MaxIdleTimeout: 10 * answerWithin}
+}
 
 type udpClient struct{ conn net.Conn }
 

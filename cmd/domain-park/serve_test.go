@@ -10,14 +10,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/miekg/dns"
 )
 
 func ask(t *testing.T, network, addr, name string, qtype uint16) string {
 	t.Helper()
-	client := &dns.Client{Net: network, Timeout: 10 * time.Second}
+	client := &dns.Client{Net: network, Timeout: answerWithin}
 	m, _, err := client.Exchange(new(dns.Msg).SetQuestion(name, qtype), addr)
 	if err != nil {
 		t.Fatalf("%s %s: %v", network, addr, err)
