@@ -67,6 +67,11 @@ func (a *access) of(addr netip.Addr) standing {
 	if a.table == nil {
 		return a.other
 	}
+	return a.lookup(addr)
+}
+
+// lookup is of where there are lists.
+func (a *access) lookup(addr netip.Addr) standing {
 	if s, ok := a.table.Lookup(addr); ok {
 		return s
 	}

@@ -44,6 +44,19 @@ const (
 
 var outcomeNames = [outcomes]string{"exempt", "sent", "slipped", "dropped", "spared"}
 
+// ending is what became of a query that was admitted: what its cookie was worth,
+// the class of its answer, classNone when there was none, and the outcome. One
+// addition counts all of it, where one for the cookie and one for the answer made
+// two locked instructions: a query pays for what it counts, not who reads. What is
+// read is a sum of endings, and as none of them goes back, no sum does.
+type ending uint8
+
+const endings = 1 << 8
+
+func endingOf(c query.CookieState, cl class, o outcome) ending {
+	return ending(c)<<5 | ending(cl)<<3 | ending(o)
+}
+
 // shards is how many copies of the counters there are: a power of two, enough
 // for a worker a core of the machines that this will run on.
 const shards = 64
@@ -55,9 +68,8 @@ type counters [shards]shard
 
 type shard struct {
 	admissions [admissions]atomic.Uint64
-	cookies    [query.CookieStates]atomic.Uint64
 	demands    [demands]atomic.Uint64
-	responses  [classAll][outcomes]atomic.Uint64
+	endings    [endings]atomic.Uint64
 	limited    [classes][levels]atomic.Uint64
 	nth        atomic.Uint64 // limited answers: every n-th slips
 	_          [64]byte      // keeps shards in cache lines of their own
@@ -81,17 +93,25 @@ func (c *counters) list() (out []Counter) {
 	for i := range admissions {
 		add(nameAdmissions, func(s *shard) *atomic.Uint64 { return &s.admissions[i] }, "result", i.String())
 	}
-	for i := range query.CookieStates {
-		add(nameCookies, func(s *shard) *atomic.Uint64 { return &s.cookies[i] }, "state", i.String())
-	}
 	for i := DemandCookie; i < demands; i++ {
 		add(nameDemands, func(s *shard) *atomic.Uint64 { return &s.demands[i] }, "demand", i.String())
 	}
-	for i := range classAll {
+	var cookies [query.CookieStates]uint64
+	for i := range classNone + 1 {
 		for o := range outcomes {
-			add(nameResponses, func(s *shard) *atomic.Uint64 { return &s.responses[i][o] },
-				"class", i.String(), "outcome", outcomeNames[o])
+			sum := uint64(0)
+			for state := range query.CookieStates {
+				n := c.sum(func(s *shard) *atomic.Uint64 { return &s.endings[endingOf(state, i, o)] })
+				cookies[state] += n
+				sum += n
+			}
+			if i < classNone {
+				out = append(out, Counter{nameResponses, []string{"class", i.String(), "outcome", outcomeNames[o]}, sum})
+			}
 		}
+	}
+	for state, n := range cookies {
+		out = append(out, Counter{nameCookies, []string{"state", query.CookieState(state).String()}, n})
 	}
 	for i := range classes {
 		for l := range levels {

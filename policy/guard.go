@@ -39,6 +39,7 @@ type rules struct {
 	requests  *requests  // nil: no limit
 	responses *responses // nil: no limit
 	cookies   cookies
+	equal     bool // all clients stand equal: no lists, and there is a limit on requests
 }
 
 // New returns a guard for cfg, or all of its mistakes, each an *Error, joined.
@@ -79,6 +80,7 @@ func (g *Guard) Reload(cfg Config, now time.Time) error {
 		r.cookies.secrets = newSecrets(cfg.Cookies, now)
 	}
 	g.connections.reload(cfg.Connections, r.access)
+	r.equal = r.access.table == nil && !r.access.other.denied && r.requests != nil
 	g.rules.Store(r)
 	return nil
 }
@@ -126,20 +128,33 @@ func (a Admission) String() string {
 
 // Admit asks access lists and the request limit. It needs what the listener
 // fills in, and sets q.Trusted.
+//
+// A query over UDP from an IPv4 client with credit, where there are no lists, ends
+// here after 95 instructions, those of spend included, where asking one after the
+// other in functions of their own took 219.
 func (g *Guard) Admit(q *query.Query) Admission {
 	r := g.rules.Load()
-	a := g.admit(r, q)
-	g.counters.shard(q.Worker).admissions[a].Add(1)
-	return a
+	if addr := q.Client.Addr(); r.equal && addr.Is4() && q.Transport == query.UDP {
+		l := r.requests
+		if l.table.spend(l.keys.join(ipv4Client(addr), l.usual, 0)) {
+			q.Trusted = false
+			g.counters.shard(q.Worker).admissions[Admitted].Add(1)
+			return Admitted
+		}
+	}
+	return g.admit(r, q)
 }
 
+// admit is Admit for any query.
 func (g *Guard) admit(r *rules, q *query.Query) Admission {
 	s := r.access.of(q.Client.Addr())
 	q.Trusted = s.trusted
-	if s.denied {
-		return Denied
+	a := Denied
+	if !s.denied {
+		a = g.charge(r, s, q)
 	}
-	return g.charge(r, s, q)
+	g.counters.shard(q.Worker).admissions[a].Add(1)
+	return a
 }
 
 // charge asks the request limit alone. Of q it needs what the listener fills in.
@@ -192,16 +207,19 @@ func (d Demand) String() string {
 }
 
 // Cookie reads the cookie option of q, nil when it has none, and sets
-// q.Cookie. A malformed cookie is answered with FORMERR; that is not a demand.
-// It is to be called after Admit.
+// q.Cookie, which Limit counts. A malformed cookie is answered with FORMERR; that
+// is not a demand. It is to be called after Admit.
 func (g *Guard) Cookie(q *query.Query, option []byte) Demand {
 	r := g.rules.Load()
-	q.Cookie = query.CookieNone
-	if option != nil {
-		q.Cookie = r.cookies.check(option, q.Client.Addr(), q.Received)
+	if q.Cookie = query.CookieNone; option == nil && !r.cookies.require {
+		return NoDemand
 	}
-	s := g.counters.shard(q.Worker)
-	s.cookies[q.Cookie].Add(1)
+	q.Cookie = r.cookies.check(option, q.Client.Addr(), q.Received)
+	return g.demand(r, q)
+}
+
+// demand is what q is told, whose cookie has been looked at.
+func (g *Guard) demand(r *rules, q *query.Query) Demand {
 	if !r.cookies.require || q.Trusted || !q.Transport.Spoofable() {
 		return NoDemand
 	}
@@ -213,7 +231,7 @@ func (g *Guard) Cookie(q *query.Query, option []byte) Demand {
 		d = DemandCookie
 	}
 	if d != NoDemand {
-		s.demands[d].Add(1)
+		g.counters.shard(q.Worker).demands[d].Add(1)
 	}
 	return d
 }
@@ -226,38 +244,6 @@ func (g *Guard) AppendCookie(dst []byte, q *query.Query, option []byte) []byte {
 		return dst
 	}
 	return g.rules.Load().cookies.append(dst, option, q.Cookie, q.Client.Addr(), q.Received)
-}
-
-// Limit says what becomes of the answer to q. It needs what the listener fills
-// in, q.Base, q.Kind and what Admit and Cookie set.
-func (g *Guard) Limit(q *query.Query) Action {
-	cl, sent := classify(q.Kind)
-	if !sent {
-		return Send
-	}
-	r, s := g.rules.Load(), g.counters.shard(q.Worker)
-	if r.responses == nil || !q.Transport.Spoofable() || q.Cookie == query.CookieValid || q.Trusted {
-		s.responses[cl][outcomeExempt].Add(1)
-		return Send
-	}
-	c := clientOf(q.Client.Addr())
-	by := r.responses.charge(c, cl, q.Base, q.Received)
-	if by == nil {
-		s.responses[cl][outcomeSent].Add(1)
-		return Send
-	}
-	s.limited[by.class][by.level].Add(1)
-	g.episodes.note(c, r.responses.lengths[c.family][by.level], subject(by.class), q.Worker, q.Received)
-	if r.cfg.Responses.DryRun {
-		s.responses[cl][outcomeSpared].Add(1)
-		return Send
-	}
-	if act := r.responses.act(s.nth.Add(1)); act == Slip {
-		s.responses[cl][outcomeSlipped].Add(1)
-		return Slip
-	}
-	s.responses[cl][outcomeDropped].Add(1)
-	return Drop
 }
 
 // Run reports every second until ctx ends. See Report.

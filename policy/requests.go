@@ -17,6 +17,7 @@ type requests struct {
 	keys      keyring
 	table     *table
 	allowance allowance
+	usual     uint64 // the kind of the accounts of IPv4 clients over UDP
 }
 
 // newRequests returns nil when there is no limit.
@@ -24,13 +25,19 @@ func newRequests(cfg Requests, buckets int, epoch time.Time) *requests {
 	if cfg.Rate == 0 {
 		return nil
 	}
-	return &requests{newKeyring(), newTable(buckets, epoch), burstOf(cfg.Rate, cfg.Burst)}
+	r := &requests{keys: newKeyring(), table: newTable(buckets, epoch), allowance: burstOf(cfg.Rate, cfg.Burst)}
+	r.usual = r.keys.kind(ipv4, r.account(query.UDP))
+	return r
+}
+
+// account tells the two accounts of a client apart.
+func (r *requests) account(t query.Transport) uint64 {
+	if t.Spoofable() {
+		return 1
+	}
+	return 0
 }
 
 func (r *requests) allow(c client, t query.Transport, now time.Time) bool {
-	kind := uint64(0)
-	if t.Spoofable() {
-		kind = 1
-	}
-	return r.table.allow(r.keys.key(c, kind, 0), &r.allowance, now)
+	return r.table.allow(r.keys.key(c, r.account(t), 0), &r.allowance, now)
 }

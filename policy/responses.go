@@ -2,11 +2,9 @@ package policy
 
 import (
 	"time"
-
-	"domainpark/query"
 )
 
-// Response-rate limiting, in three parts: classify says what sort of answer it
+// Response-rate limiting, in three parts: classOf says what sort of answer it
 // is, charge asks the accounts, act says what becomes of the answer.
 //
 // An answer is charged to an account for its class and one for everything, and
@@ -32,6 +30,9 @@ const (
 	classAll // whatever is answered
 	classes
 )
+
+// classNone is what no account is kept for: nothing is sent.
+const classNone = classAll
 
 var classNames = [classes]string{"answer", "nodata", "error", "all"}
 
@@ -114,7 +115,7 @@ func newResponses(cfg Responses, epoch time.Time) *responses {
 		r.lengths[f] = [levels]uint8{clientLength[f], uint8(length), uint8(length) - widen[f]}
 	}
 	for c := range r.plans {
-		r.plans[c] = newPlan(cfg, class(c))
+		r.plans[c] = newPlan(cfg, class(c), &r.keys)
 	}
 	return r
 }
@@ -122,10 +123,12 @@ func newResponses(cfg Responses, epoch time.Time) *responses {
 // plan lists the accounts of a class in the order in which they are charged.
 type plan struct {
 	accounts []account
-	lease    int // how many answers the first account may pay for at once; 0: it is shared with other classes, and may not
+	kinds    [families]uint64 // of the first account, as keyring.kind returns it
+	named    bool             // the first account is
+	lease    int              // how many answers the first account may pay for at once; 0: it is shared with other classes, and may not
 }
 
-func newPlan(cfg Responses, c class) (p plan) {
+func newPlan(cfg Responses, c class, k *keyring) (p plan) {
 	rate, named := cfg.Rate, true
 	if c == classError && cfg.Errors > 0 {
 		rate, named = cfg.Errors, false
@@ -145,6 +148,10 @@ func newPlan(cfg Responses, c class) (p plan) {
 	if len(p.accounts) == 0 || p.accounts[0].class == classAll {
 		return p
 	}
+	p.named = named
+	for f := range families {
+		p.kinds[f] = k.kind(f, p.accounts[0].kind)
+	}
 	own := &p.accounts[0].allowance
 	own.first = min(own.first, maxTrials)
 	p.lease = maxFirst
@@ -156,42 +163,20 @@ func newPlan(cfg Responses, c class) (p plan) {
 
 func kindOf(c class, l level) uint64 { return uint64(c)*uint64(levels) + uint64(l) }
 
-// classify says which account an answer belongs to; false when nothing is sent.
-func classify(k query.Kind) (class, bool) {
-	switch {
-	case k == query.KindNone:
-		return 0, false
-	case k.Error():
-		return classError, true
-	case k == query.KindNoData, k == query.KindNXDomain:
-		return classNoData, true
-	default:
-		return classAnswer, true
-	}
-}
-
-// charge takes one answer from every account of its plan. It returns the
-// account that refused, or nil.
+// charge takes one answer from every account of its plan, after the first one, with
+// that key, was found without credit. It returns the account that refused, or nil.
 //
 // The first account, the client's own, pays for several answers at once when it
 // is busy, and all the others with it: what it then has in credit is paid for
 // everywhere, and the next answers end at its spend below. A bucket that does
 // not exist can't refuse; it is made when all have agreed, so that answers that
 // are not sent push nothing out of the table.
-func (r *responses) charge(c client, cl class, base []byte, now time.Time) *account {
-	p := &r.plans[cl]
+func (r *responses) charge(p *plan, c client, key, name uint64, now time.Time) *account {
 	if p.lease == 0 {
 		_, refused := r.chargeAll(c, p.accounts, 0, now, 1)
 		return refused
 	}
-	first, name := &p.accounts[0], uint64(0)
-	if first.named {
-		name = r.keys.name(base)
-	}
-	key := r.keys.key(c, first.kind, name)
-	if r.table.spend(key) {
-		return nil
-	}
+	first := &p.accounts[0]
 	var own slot
 	r.table.find(&own, key)
 	n := r.table.offer(&own, &first.allowance, now, p.lease)

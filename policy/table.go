@@ -126,17 +126,39 @@ func (t *table) find(s *slot, h uint64) {
 
 // spend takes one from the credit of the bucket of h, and tells whether it could:
 // there may be no bucket, no credit, or somebody else who was faster. Nearly all
-// queries of known clients end here, without a slot: 55 instructions where find
-// and the spend of a slot take 110.
+// queries of known clients end here, without a slot: 27 instructions for a key in
+// the first way and 6 for each further one, where a loop takes 36 and 9, and find
+// with the spend of a slot 110.
 func (t *table) spend(h uint64) bool {
 	i, _ := bits.Mul64(h, uint64(len(t.sets)))
-	words, want := &t.sets[i].words, (h|1)<<tagShift
-	for i := range words {
-		if w := words[i].Load(); w^want < 1<<tagShift {
-			return credit(w) > 0 && words[i].CompareAndSwap(w, warmer(w-1<<creditShift))
-		}
+	words, tag := &t.sets[i].words, (h|1)<<tagShift
+	if w := words[0].Load(); w-tag < 1<<tagShift {
+		return takeOne(&words[0], w)
+	}
+	if w := words[1].Load(); w-tag < 1<<tagShift {
+		return takeOne(&words[1], w)
+	}
+	if w := words[2].Load(); w-tag < 1<<tagShift {
+		return takeOne(&words[2], w)
+	}
+	if w := words[3].Load(); w-tag < 1<<tagShift {
+		return takeOne(&words[3], w)
+	}
+	if w := words[4].Load(); w-tag < 1<<tagShift {
+		return takeOne(&words[4], w)
+	}
+	if w := words[5].Load(); w-tag < 1<<tagShift {
+		return takeOne(&words[5], w)
+	}
+	if w := words[6].Load(); w-tag < 1<<tagShift {
+		return takeOne(&words[6], w)
 	}
 	return false
+}
+
+// takeOne takes one from the credit of a way whose word is w.
+func takeOne(way *atomic.Uint64, w uint64) bool {
+	return w&(creditMask<<creditShift) != 0 && way.CompareAndSwap(w, warmer(w-1<<creditShift))
 }
 
 // look sets way and word.
