@@ -50,16 +50,15 @@ func (g *Guard) Limit(q *query.Query) Action {
 	}
 	key := r.keys.join(c, kind, name)
 	if !r.table.spend(key) {
-		return g.limit(r, q, cl, key, name)
+		return g.limit(r, q, cl, c, key, name)
 	}
 	g.counters.shard(q.Worker).endings[endingOf(q.Cookie, cl, outcomeSent)].Add(1)
 	return Send
 }
 
 // limit is Limit for an answer that the client has no credit for.
-func (g *Guard) limit(r *responses, q *query.Query, cl class, key, name uint64) Action {
+func (g *Guard) limit(r *responses, q *query.Query, cl class, c client, key, name uint64) Action {
 	s := g.counters.shard(q.Worker)
-	c := clientOf(q.Client.Addr())
 	by := r.charge(&r.plans[cl], c, key, name, q.Received)
 	if by == nil {
 		s.endings[endingOf(q.Cookie, cl, outcomeSent)].Add(1)
