@@ -89,7 +89,7 @@ func (s *snapshot) locate(of name, scope int, z *spot) place {
 			}
 		}
 		if f&marked != 0 {
-			marks.note(i, &n.node, z)
+			marks.note(i, n, z)
 		}
 		if f&(inner|wildcards) == 0 {
 			break
@@ -124,7 +124,7 @@ type marks struct {
 
 // note takes up what is said of the part that begins at label i, and notes in
 // z what zones have. It is called from the right to the left.
-func (m *marks) note(i int, n *node, z *spot) {
+func (m *marks) note(i int, n *slot, z *spot) {
 	f := n.flags
 	m.seen |= f
 	if f&inZone != 0 {

@@ -11,18 +11,19 @@ import (
 // begins; -1: there is none.
 type spot struct {
 	in      bool
-	apex    int // the zone
-	cut     int // the delegation, if the name is that or lies below
-	alias   int // the DNAME record's owner, if the name is that or lies below
-	reports int // what authorises DMARC reports, if the name is that or lies below
-	closest int // the closest encloser: the longest part of the name that exists (RFC 4592 §3.3.1)
+	id      nodeID // of closest: each name that exists has one, with records or without
+	apex    int    // the zone
+	cut     int    // the delegation, if the name is that or lies below
+	alias   int    // the DNAME record's owner, if the name is that or lies below
+	reports int    // what authorises DMARC reports, if the name is that or lies below
+	closest int    // the closest encloser: the longest part of the name that exists (RFC 4592 §3.3.1)
 
 	apexNode, cutNode, aliasNode, node uint32 // where in zoneData; node is that of closest
 }
 
 // enter notes what is known of the name's part that begins at label i. It is
 // called from the right to the left.
-func (p *spot) enter(i int, n *node) {
+func (p *spot) enter(i int, n *slot) {
 	switch {
 	case n.flags&zoneApex != 0:
 		*p = spot{in: true, apex: i, apexNode: n.value, cut: -1, alias: -1, reports: -1, closest: -1}
@@ -32,7 +33,7 @@ func (p *spot) enter(i int, n *node) {
 		p.cut, p.cutNode = i, n.value
 	}
 	if n.flags&zoneName != 0 {
-		p.closest, p.node = i, n.value
+		p.closest, p.id, p.node = i, n.id, n.value
 	}
 	if n.flags&zoneAlias != 0 && p.alias < 0 {
 		p.alias, p.aliasNode = i, n.value
@@ -52,7 +53,7 @@ func (s *snapshot) spotOf(of name, without int) spot {
 			break
 		}
 		if n.flags&inZone != 0 {
-			p.enter(i, &n.node)
+			p.enter(i, n)
 		}
 		if n.flags&inner == 0 {
 			break

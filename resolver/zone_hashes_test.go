@@ -63,25 +63,30 @@ func TestHashesAreRememberedByZone(t *testing.T) {
 	}
 	s := r.current.Load()
 	z := &s.signed[0]
-	askDO(t, r, "no.example.com.", dns.TypeA, true)
-	node := s.spotOf(labelled([]byte("\x07example\x03com\x00"), new([query.MaxLabels + 1]uint8)), 0).node
-	slot := s.hashes.slot(node)
-	for _, c := range []struct {
-		name string
-		link uint32
-	}{
-		{"\x07example\x03com\x00", s.recall(z, &slot.own, node)},
-		{"\x01*\x07example\x03com\x00", s.recall(z, &slot.wildcard, node)},
+	for _, encloser := range []string{
+		"\x07example\x03com\x00",
+		"\x05empty\x07example\x03com\x00", // an empty non-terminal
 	} {
-		if want, _ := s.findHash(z, []byte(c.name)); c.link != want {
-			t.Errorf("%q: remembered %d, want %d", c.name, c.link, want)
+		spot := s.spotOf(labelled([]byte(encloser), new([query.MaxLabels + 1]uint8)), 0)
+		slot := s.hashes.slot(spot.id)
+		if link := s.recall(z, &slot.own, spot.id); link != 0 {
+			t.Fatalf("%q: remembered before it was asked for", encloser)
 		}
-	}
-	if link := s.recall(z, &slot.own, node+1); link != 0 {
-		t.Errorf("another name: %d", link)
-	}
-	if link := s.recall(new(signedZone), &slot.own, node); link != 0 {
-		t.Errorf("another zone: %d", link)
+		askDO(t, r, "no."+text(encloser), dns.TypeA, true)
+		for name, link := range map[string]uint32{
+			encloser:           s.recall(z, &slot.own, spot.id),
+			"\x01*" + encloser: s.recall(z, &slot.wildcard, spot.id),
+		} {
+			if want, _ := s.findHash(z, []byte(name)); link != want {
+				t.Errorf("%q: remembered %d, want %d", name, link, want)
+			}
+		}
+		if link := s.recall(z, &slot.own, spot.id+1); link != 0 {
+			t.Errorf("another name than %q: %d", encloser, link)
+		}
+		if link := s.recall(new(signedZone), &slot.own, spot.id); link != 0 {
+			t.Errorf("another zone than that of %q: %d", encloser, link)
+		}
 	}
 }
 
