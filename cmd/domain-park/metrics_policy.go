@@ -12,7 +12,7 @@ var policyFamilies = []telemetry.Family{
 	{Name: "http_requests_total", Labels: []string{"result"},
 		Help: "HTTP requests that carry no DNS query (the page, wrong paths, methods and messages, malformed ones and those that break off, and all at listen.http), by whether they were answered as they deserve: admitted, or exceeded (over the limit policy.requests, answered 429 where there is an answer). They are in no counter of queries."},
 	{Name: "cookies_total", Labels: []string{"state"},
-		Help: "Admitted queries by what their DNS cookie was worth (RFC 7873): none, client (the client asks for one), valid, invalid (too old, or not ours), malformed."},
+		Help: "Admitted queries by what their DNS cookie was worth (RFC 7873): none, client (the client asks for one), valid, invalid (too old, or not ours), malformed. A query whose answer panics is not in it."},
 	{Name: "cookie_demands_total", Labels: []string{"demand"},
 		Help: "Queries without a valid cookie that were told to come with one (cookie, answered BADCOOKIE) or over a stream, because policy.cookies.require is on."},
 	{Name: "responses_total", Labels: []string{"class", "outcome"},
