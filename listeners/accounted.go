@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"domainpark/query"
@@ -36,23 +37,13 @@ func (s accountedSocket) acceptOne() (*accountedConn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if account := s.open(raw); account != nil {
-			return &accountedConn{Conn: raw, account: account, accounts: s.accounts, faults: s.cfg.faults,
-				refusals: refusals{most: mostRefused(s.accounts), dismissed: dismissed{s.cfg.dismissals, query.DoH, raw}}}, nil
+		c := &accountedConn{Conn: raw, accounts: s.accounts, faults: s.cfg.faults,
+			refusals: refusals{most: mostRefused(s.accounts), dismissed: dismissed{s.cfg.dismissals, query.DoH, raw}}}
+		if c.open() {
+			return c, nil
 		}
 		_ = raw.Close()
 	}
-}
-
-// open is the account of raw, nil when it is to be closed.
-func (s accountedSocket) open(raw net.Conn) (account Connection) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			s.cfg.faults.note(cause, "http", remote(raw))
-			account = nil
-		}
-	}()
-	return s.accounts.Open(time.Now(), remote(raw).Addr(), func() { _ = raw.Close() })
 }
 
 // accountedConn is a connection with an account.
@@ -66,8 +57,28 @@ type accountedConn struct {
 	toll     toll      // what the client has paid before crypto/tls knew of it
 	unserved bool      // net/http has begun to read a request that no handler has yet; its goroutine's
 
+	evicted atomic.Bool // it had to make room
+
 	mu   sync.Mutex
 	idle *time.Timer // closes it; nil as long as it was never in a hurry
+}
+
+// open opens the account. It returns false when the connection is to be closed.
+func (c *accountedConn) open() (ok bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			c.faults.note(cause, "http", remote(c.Conn))
+			ok = false
+		}
+	}()
+	c.account = c.accounts.Open(time.Now(), remote(c.Conn).Addr(), c.evict)
+	return c.account != nil
+}
+
+// evict closes it to make room for another.
+func (c *accountedConn) evict() {
+	c.evicted.Store(true)
+	_ = c.Conn.Close()
 }
 
 // Close implements net.Conn.
@@ -160,8 +171,9 @@ func firstWithin(first time.Duration, next func(net.Conn, http.ConnState)) func(
 // as net/http refuses it by itself or it breaks off: like one without a query. The
 // connection is over then, whatever the account says. Behind a request that was
 // answered net/http does not tell one that it refuses from the end of the connection,
-// so there it costs the connection alone.
-func (cfg *Config) unserved(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
+// so there it costs the connection alone. What we end ourselves, to make room or because
+// the server stops, is charged to nobody.
+func (s *httpServer) unserved(cfg *Config, next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
 	return func(c net.Conn, state http.ConnState) {
 		next(c, state)
 		own := accounted(c)
@@ -169,7 +181,7 @@ func (cfg *Config) unserved(next func(net.Conn, http.ConnState)) func(net.Conn, 
 		case own == nil:
 		case state == http.StateActive:
 			own.unserved = true
-		case state == http.StateClosed && own.unserved:
+		case state == http.StateClosed && own.unserved && !own.evicted.Load() && !s.stopping.Load():
 			own.charge(cfg.now().Requests)
 		}
 	}

@@ -31,7 +31,9 @@ func threshold(t *testing.T, accounts Connections) *tlsSocket {
 // accountedFor is conn as DoH's socket would accept it.
 func (s *tlsSocket) accountedFor(conn *net.TCPConn) *accountedConn {
 	raw := &lingeringConn{directConn: direct(conn), socket: lingeringIn(s)}
-	return &accountedConn{Conn: raw, account: s.open(raw), accounts: s.accounts, faults: s.cfg.faults}
+	c := &accountedConn{Conn: raw, accounts: s.accounts, faults: s.cfg.faults}
+	c.open()
+	return c
 }
 
 // hesitant is a client's connection whose first write is a part of it; the rest

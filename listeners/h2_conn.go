@@ -107,6 +107,7 @@ func (c *h2Conn) run() {
 	defer c.server.finish(c)
 	defer c.faulted()
 	err := c.serve()
+	c.chargeLost(err)
 	code, violation := err.(h2Code)
 	if violation {
 		c.server.log.Debug("HTTP/2 connection ended", "client", c.client.String(), "code", h2CodeNames[code])
@@ -290,7 +291,6 @@ func (c *h2Conn) linger() {
 func (c *h2Conn) close() {
 	c.in.release()
 	c.unhold(c.held)
-	c.chargeLost()
 	if c.stuck {
 		_ = c.raw.Close()
 		return

@@ -1,6 +1,8 @@
 package listeners
 
 import (
+	"errors"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -113,8 +115,13 @@ func (c *h2Conn) charge() error {
 	return c.finish(nil, true)
 }
 
-// chargeLost charges the client for each request that is lost with the connection.
-func (c *h2Conn) chargeLost() {
+// chargeLost charges the client for each request that is lost with the connection,
+// which ended for the reason given. What we end ourselves, to make room or because the
+// server stops, is charged to nobody, and after a panic nobody calls this.
+func (c *h2Conn) chargeLost(ended error) {
+	if errors.Is(ended, net.ErrClosed) || c.server.draining.Load() {
+		return
+	}
 	for _, s := range c.streams {
 		if !s.waits() {
 			c.server.handler.admits(c.client, c.received)

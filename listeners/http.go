@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"domainpark/query"
@@ -22,8 +23,14 @@ const maxHeaderBytes = 16 << 10
 // HTTP/1.1, and plain HTTP for ACME.
 type httpListener struct {
 	socket net.Listener
-	server *http.Server
+	server *httpServer
 	cfg    *Config
+}
+
+// httpServer is one of net/http that knows when it stops.
+type httpServer struct {
+	http.Server
+	stopping atomic.Bool
 }
 
 // bindHTTP binds a plain HTTP address, for ACME http-01 (RFC 8555 §8.3).
@@ -47,15 +54,14 @@ func bindHTTP(hostport string, cfg *Config, _ Resolver) ([]listener, error) {
 // newHTTPServer makes a server with every limit that net/http has set. A
 // request must be complete, its body included, within Timeouts.Message, and
 // net/http counts that time for a connection's first request from the handshake.
-func newHTTPServer(cfg *Config, handler http.Handler) *http.Server {
+func newHTTPServer(cfg *Config, handler http.Handler) *httpServer {
 	t := cfg.Timeouts
-	return &http.Server{
+	s := &httpServer{Server: http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: t.Message,
 		ReadTimeout:       t.Message,
 		WriteTimeout:      t.Message + t.Write, // begins when the header has been read, before the body
 		IdleTimeout:       t.Idle,
-		ConnState:         cfg.unserved(firstWithin(t.Message, watch(t.Idle))),
 		ConnContext:       withAccount,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(httpLog{cfg.Log, new(throttle)}, "", 0),
@@ -63,7 +69,9 @@ func newHTTPServer(cfg *Config, handler http.Handler) *http.Server {
 		// net/http would answer OPTIONS * by itself: at no charge, and on a
 		// connection that never has had what it may.
 		DisableGeneralOptionsHandler: true,
-	}
+	}}
+	s.ConnState = s.unserved(cfg, firstWithin(t.Message, watch(t.Idle)))
+	return s
 }
 
 func (l *httpListener) addr() net.Addr { return l.socket.Addr() }
@@ -76,9 +84,11 @@ func (l *httpListener) serve(ctx context.Context) error {
 	go func() { served <- l.accept() }()
 	select {
 	case err := <-served:
+		l.server.stopping.Store(true)
 		return errors.Join(err, l.server.Close())
 	case <-ctx.Done():
 	}
+	l.server.stopping.Store(true)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.cfg.now().Timeouts.Shutdown)
 	defer cancel()
 	if s := lingeringIn(l.socket); s != nil {

@@ -1,7 +1,10 @@
 package listeners
 
 import (
+	"context"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -119,6 +122,106 @@ func TestHTTP2RequestsThatAreResetAreCharged(t *testing.T) {
 			c.expect(http2.FramePing)
 		})
 	})
+}
+
+// What is lost because the server ends a connection is charged to nobody.
+func TestHTTP2RequestsThatAreLostByUsAreNotCharged(t *testing.T) {
+	for name, end := range map[string]func(*testing.T, *h2Server, *h2Client){
+		"drain": func(_ *testing.T, s *h2Server, _ *h2Client) {
+			s.drain()
+			s.wait()
+		},
+		"panic": func(_ *testing.T, _ *h2Server, c *h2Client) {
+			c.write(func() error { return c.open(3, true, getHeader(getPath(plainQuery))...) })
+			for c.next() != nil {
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			account := new(limit)
+			h := &hazard{ledger: newLedger()}
+			cfg := Config{Requests: account.admits, Connections: h, faults: &faults{log: slog.New(slog.DiscardHandler)}, Timeouts: Timeouts{Message: time.Minute, Shutdown: time.Second}}
+			h2Bubble(t, cfg, cacheable, func(t *testing.T, s *h2Server, c *h2Client) {
+				c.write(func() error { return c.open(1, false, postHeader()...) })
+				synctest.Wait()
+				h.arm("Touch")
+				go func() { // net.Pipe has no room for what the server says at last
+					if name == "drain" {
+						_, _ = io.Copy(io.Discard, c.conn)
+					}
+				}()
+				end(t, s, c)
+				synctest.Wait()
+				if n := account.asked.Load(); n != 0 {
+					t.Errorf("charged %d times", n)
+				}
+			})
+		})
+	}
+}
+
+// Nor is what is lost because a connection has to make room for another.
+func TestHTTP2RequestsThatMakeRoomAreNotCharged(t *testing.T) {
+	account, accounts := new(limit), newLedger()
+	cfg := webConfig()
+	cfg.DoH, cfg.Requests, cfg.Connections = []string{"127.0.0.1:0"}, account.admits, accounts
+	s := start(t, cfg, cacheable)
+	conn := dialTLS(t, s.addrOf(t, "doh"), "h2")
+	defer conn.Close()
+	c := newH2Client(t, conn)
+	c.greet()
+	c.write(func() error {
+		_ = c.open(1, false, postHeader()...)
+		return c.WritePing(false, [8]byte{})
+	})
+	c.expect(http2.FramePing) // so the server has the request
+	accounts.accounts()[0].evict()
+	settled(t, "open connections", 0, accounts.open)
+	if n := account.asked.Load(); n != 0 {
+		t.Errorf("charged %d times", n)
+	}
+}
+
+// Half a request over HTTP/1.1 is charged when its client ends it, and not when we do.
+func TestHTTP1RequestsThatAreLostByUsAreNotCharged(t *testing.T) {
+	for name, c := range map[string]struct {
+		end     func(client net.Conn, l *ledger, stop func())
+		charged int32
+	}{
+		"left by the client": {func(client net.Conn, _ *ledger, _ func()) { client.Close() }, 1},
+		"makes room":         {func(_ net.Conn, l *ledger, _ func()) { l.accounts()[0].evict() }, 0},
+		"drain":              {func(_ net.Conn, _ *ledger, stop func()) { stop() }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				account, accounts, socket := new(limit), newLedger(), newPipes()
+				cfg := &Config{Log: slog.New(slog.DiscardHandler), Requests: account.admits, Connections: accounts,
+					Timeouts: Timeouts{Shutdown: time.Second}.withDefaults(), faults: new(faults)}
+				l := &httpListener{accountedSocket{socket, accounts, cfg}, newHTTPServer(cfg, http.NotFoundHandler()), cfg}
+				ctx, stop := context.WithCancel(t.Context())
+				done := make(chan error)
+				go func() { done <- l.serve(ctx) }()
+				client := socket.dial()
+				write(t, client, []byte("GET / HTTP/1.1\r\nHo"))
+				synctest.Wait()
+				answer := make(chan struct{})
+				go func() { // a pipe has no room for what net/http says at last
+					defer close(answer)
+					_, _ = io.Copy(io.Discard, client)
+				}()
+				c.end(client, accounts, stop)
+				<-answer
+				synctest.Wait()
+				stop()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+				if n := account.asked.Load(); n != c.charged {
+					t.Errorf("charged %d times, want %d", n, c.charged)
+				}
+			})
+		})
+	}
 }
 
 // Who sends nothing but them over the limit is told GOAWAY behind as many as over HTTP/3.
