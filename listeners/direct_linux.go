@@ -20,7 +20,6 @@ type directConn struct {
 	*net.TCPConn
 	raw     syscall.RawConn // nil: there is none
 	in, out transfer
-	turn    turn // of reads; in.mu guards it
 }
 
 func direct(conn *net.TCPConn) *directConn {
@@ -30,13 +29,17 @@ func direct(conn *net.TCPConn) *directConn {
 	return c
 }
 
+// waits counts the reads that found nothing at first. Who reads may look at it.
+func (c *directConn) waits() *uint { return &c.in.waits }
+
 // transfer is one read or write.
 type transfer struct {
-	mu  sync.Mutex // for the other fields, and one move at a time
-	p   []byte
-	n   int // moved
-	err error
-	try func(fd uintptr) bool // made once: a method value for each would be garbage
+	mu    sync.Mutex // for the other fields, and one move at a time
+	p     []byte
+	n     int  // moved
+	waits uint // how often nothing could be moved at first
+	err   error
+	try   func(fd uintptr) bool // made once: a method value for each would be garbage
 }
 
 // run moves p by wait, the connection's RawConn.Read or Write. Errors are those
@@ -71,13 +74,12 @@ func (c *directConn) Read(p []byte) (int, error) {
 // tryRead reads once. It tells whether that is the end of it; otherwise it is
 // called again when there is something to read.
 func (c *directConn) tryRead(fd uintptr) bool {
-	c.turn.take()
 	n, errno := call(unix.SYS_RECVFROM, fd, c.in.p, unix.MSG_DONTWAIT)
 	switch errno {
 	case 0:
 		c.in.n = n
 	case unix.EAGAIN:
-		c.turn.wait()
+		c.in.waits++
 		return false
 	default:
 		c.in.err = c.failed("read", "recvfrom", errno)

@@ -8,3 +8,5 @@ import "net"
 type directConn struct{ *net.TCPConn }
 
 func direct(conn *net.TCPConn) *directConn { return &directConn{conn} }
+
+func (c *directConn) waits() *uint { return nil }

@@ -23,6 +23,7 @@ type h2Conn struct {
 	account Connection
 	in      inbox
 	work    *h2Work // borrowed while there is something to do; else nil
+	turn    turn
 
 	received  time.Time // when the latest bytes came
 	idleBy    time.Time // when nothing has been asked
@@ -91,6 +92,7 @@ func newH2Conn(s *h2Server, raw, conn net.Conn, account Connection) *h2Conn {
 		client:      remote(raw),
 		number:      int(s.serial.Add(1)),
 		account:     account,
+		turn:        turn{waits: waitsOf(raw)},
 		received:    now,
 		idleBy:      now.Add(s.timeouts().Message), // for the preface; as net/http has it here
 		lookUntil:   now.Add(lastLook),
@@ -144,9 +146,11 @@ func (c *h2Conn) serve() error {
 // fill reads once, or returns because a deadline has passed: nil when the
 // connection lives on all the same.
 func (c *h2Conn) fill() error {
+	c.turn.pass()
 	c.arm()
 	n, err := c.conn.Read(c.in.space())
 	c.received = time.Now()
+	c.turn.read(c.received)
 	if n > 0 {
 		if !c.unfinished() {
 			c.frameBy = c.received.Add(c.server.timeouts().Message)

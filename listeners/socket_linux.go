@@ -25,7 +25,7 @@ type calls struct {
 	reading, writing func(fd uintptr) bool
 
 	flags uintptr // of writes
-	turn  turn    // of reads
+	waits uint    // reads that found nothing at first
 
 	// Of the call under way.
 	box *inbox // of a read
@@ -47,6 +47,14 @@ func callsOf(conn net.Conn, waiting func()) *calls {
 	c := &calls{conn: raw, waiting: waiting}
 	c.reading, c.writing = c.tryRead, c.tryWrite
 	return c
+}
+
+// counted has how many reads found nothing at first. Who reads may look at it.
+func (c *calls) counted() *uint {
+	if c == nil {
+		return nil
+	}
+	return &c.waits
 }
 
 // last makes what is written from now on wait for the end of the connection and
@@ -80,13 +88,12 @@ func (c *calls) receiveNow(box *inbox) (int, error) {
 // tryRead reads once. It tells whether that is the end of it; otherwise it is
 // called again when there is something to read.
 func (c *calls) tryRead(fd uintptr) bool {
-	c.turn.take()
 	n, errno := call(unix.SYS_RECVFROM, fd, c.box.space(), unix.MSG_DONTWAIT)
 	switch errno {
 	case 0:
 		c.n = n
 	case unix.EAGAIN:
-		c.turn.wait()
+		c.waits++
 		c.box.vacate()
 		return false
 	default:

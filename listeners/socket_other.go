@@ -12,6 +12,9 @@ type calls struct{ conn syscall.RawConn }
 
 func callsOf(net.Conn, func()) *calls { return nil }
 
+// counted is nil: nobody counts.
+func (*calls) counted() *uint { return nil }
+
 func (*calls) receive(*inbox) (int, error)    { panic("listeners: BUG: no calls here") }
 func (*calls) receiveNow(*inbox) (int, error) { panic("listeners: BUG: no calls here") }
 func (*calls) write([]byte) (int, error)      { panic("listeners: BUG: no calls here") }

@@ -25,6 +25,7 @@ type stream struct {
 	account Connection
 	over    time.Time // when it has lived for as long as it may; zero: never
 	in      inbox
+	turn    turn
 
 	received  time.Time // when the latest bytes came
 	idleBy    time.Time // when nothing has arrived of a next message
@@ -61,6 +62,7 @@ func (c *stream) run() {
 	now := time.Now()
 	c.idleBy, c.messageBy = now.Add(c.left(c.server.idle(), now)), now.Add(c.server.timeouts().Message)
 	c.armed = time.Time{}
+	c.turn.waits = c.raw.calls.counted()
 	if c.server.draining.Load() {
 		c.glanceBy = now.Add(lastLook) // it is new, and its first query on the way
 	}
@@ -133,11 +135,13 @@ func (c *stream) serve() error {
 
 // fill receives once, within the deadline that holds.
 func (c *stream) fill() error {
+	c.turn.pass()
 	for {
 		c.arm()
 		begun := c.begun()
 		n, err := c.receive()
 		now := time.Now()
+		c.turn.read(now)
 		if n == 0 && isTimeout(err) && c.takesLast(now) {
 			n, err = c.receiveLast()
 		}

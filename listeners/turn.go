@@ -1,27 +1,60 @@
 package listeners
 
-import "runtime"
+import (
+	"net"
+	"runtime"
+	"time"
+)
 
 // turn sees to it that a connection which always has something to read leaves its
 // CPU to the others. Its goroutine never waits, and Go's scheduler lets one that
 // does not wait go on for 10 ms: with 64 connections that send queries as fast as
-// they are taken, a client beside them waited 0.6 s for an answer.
+// they are taken, a client beside them waited 0.6 s for an answer. Giving way every
+// fifth of a millisecond, when all that was read has been answered and sent, costs
+// nothing that can be measured. The goroutine that reads uses it.
 type turn struct {
-	reads int // without waiting
+	waits *uint // counts the reads that found nothing at first; nil: not known, and nobody gives way
+	seen  uint  // of them
+	since time.Time
+	over  bool
 }
 
-// readsInTurn is how often a connection may read before it is another one's turn.
-// A read of 4 KiB holds a hundred queries, which take 50 µs: a turn is half a
-// millisecond at most then, and giving way costs nothing that can be measured.
-const readsInTurn = 8
+// turnTime is how long a connection may go on that does not have to wait. What it
+// does between two reads is not divided.
+const turnTime = 200 * time.Microsecond
 
-// take is to be called before each try to read.
-func (t *turn) take() {
-	if t.reads++; t.reads > readsInTurn {
-		t.reads = 1
-		runtime.Gosched()
+// read says that a read has returned at now. When it had to wait, others had
+// their turn. The first one begins a turn.
+func (t *turn) read(now time.Time) {
+	switch {
+	case t.waits == nil:
+	case *t.waits != t.seen || t.since.IsZero():
+		t.seen, t.since, t.over = *t.waits, now, false
+	default:
+		t.over = now.Sub(t.since) >= turnTime
 	}
 }
 
-// wait is to be called when there is nothing to read: others have their turns then.
-func (t *turn) wait() { t.reads = 0 }
+// pass gives way if the turn is over. It is to be called before a read, when what
+// came before has been answered.
+func (t *turn) pass() {
+	if t.over {
+		t.over = false
+		runtime.Gosched()
+		t.since = time.Now()
+	}
+}
+
+// waitsOf counts the reads of c that found nothing at first; nil: nobody counts.
+func waitsOf(c net.Conn) *uint {
+	if own, ok := c.(*accountedConn); ok {
+		c = own.Conn
+	}
+	switch c := c.(type) {
+	case *lingeringConn:
+		return c.waits()
+	case *directConn:
+		return c.waits()
+	}
+	return nil
+}

@@ -1,61 +1,112 @@
 package listeners
 
 import (
+	"bytes"
+	"errors"
+	"io"
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"domainpark/query"
 )
 
-// TestAConnectionWithMoreToReadGivesWay: others run after a few reads that did not
-// have to wait, however much there is left to read. On the one processor that there
-// is here, the goroutine beside this one is next, but for one time in 61, when the
-// scheduler prefers who gives way.
-func TestAConnectionWithMoreToReadGivesWay(t *testing.T) {
+func TestTurns(t *testing.T) {
+	var waits uint
+	turn := turn{waits: &waits}
+	now := time.Now()
+	for _, step := range []struct {
+		after time.Duration
+		waits uint
+		over  bool
+	}{
+		{0, 0, false}, // the first read
+		{turnTime - 1, 0, false},
+		{turnTime, 0, true},
+		{turnTime + 1, 2, false}, // had to wait
+		{2 * turnTime, 2, false},
+		{2*turnTime + 1, 2, true},
+	} {
+		waits = step.waits
+		if turn.read(now.Add(step.after)); turn.over != step.over {
+			t.Errorf("after %s, with %d waits: over %v, want %v", step.after, step.waits, turn.over, step.over)
+		}
+	}
+	turn.pass()
+	if turn.over || time.Since(turn.since) > time.Minute || turn.since.Before(now) {
+		t.Error("a turn that is passed is not a new one")
+	}
+}
+
+// TestConnectionsWithMoreToReadGiveWay: this goroutine, which never waits either,
+// sees how far the server has got many times before it has answered everything.
+// Without turns, on the one processor that there is here, it does so once in 10 ms.
+func TestConnectionsWithMoreToReadGiveWay(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	const reads = 2*readsInTurn + 1 // it gives way twice
-	for name, reader := range map[string]func(*directConn) func() (int, error){
-		"for HTTP": func(c *directConn) func() (int, error) {
-			return func() (int, error) { return c.Read(make([]byte, 1)) }
+	const queries, each = 12_000, 5 * time.Microsecond
+	var answered atomic.Int64
+	slow := resolverFunc(func(dst []byte, q *query.Query) []byte {
+		for end := time.Now().Add(each); time.Now().Before(end); {
+		}
+		answered.Add(1)
+		return mirror(dst, q)
+	})
+	for name, serve := range map[string]func(io.Writer, *directConn){
+		"TCP": func(w io.Writer, here *directConn) {
+			cfg := webConfig().withDefaults()
+			s := newStreams(nil, query.TCP, &cfg, slow)
+			s.start(here.TCPConn)
+			w.Write(bytes.Repeat(framed(testMessage(1, 40)), queries))
 		},
-		"for TCP and DoT": func(c *directConn) func() (int, error) {
-			calls := callsOf(c.TCPConn, nil)
-			return func() (int, error) {
-				var box inbox
-				return calls.receive(&box)
-			}
+		"HTTP/2": func(w io.Writer, here *directConn) {
+			cfg := webConfig().withDefaults()
+			s := newH2Server(&cfg, &dohHandler{resolver: slow, cfg: &cfg})
+			s.start(here, here, unlimited{time.Hour})
+			w.Write(manyRequests(t, queries))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			answered.Store(0)
 			here, client := directPair(t)
-			read := reader(here)
-			// Each read of an inbox of its own takes ownBytes of them.
-			if _, err := client.Write(make([]byte, reads*ownBytes)); err != nil {
-				t.Fatal(err)
-			}
-			var others atomic.Bool
-			go others.Store(true)
-			for range reads {
-				if n, err := read(); n == 0 || err != nil {
-					t.Fatalf("read: %d, %v", n, err)
+			serve(client, here)
+			go io.Copy(io.Discard, client)
+			seen := map[int64]bool{}
+			for end := time.Now().Add(patience); answered.Load() < queries; runtime.Gosched() {
+				if seen[answered.Load()] = true; time.Now().After(end) {
+					t.Fatalf("%d of %d answered", answered.Load(), queries)
 				}
 			}
-			if !others.Load() {
-				t.Errorf("nobody else has run during %d reads", reads)
+			if got := len(seen); got < 15 {
+				t.Errorf("the others had %d turns during %s", got, queries*each)
 			}
+			client.Close()
 		})
 	}
 }
 
-// TestAWaitEndsATurn: a client that sends one query at a time never gives way for
-// nothing.
-func TestAWaitEndsATurn(t *testing.T) {
-	var turn turn
-	for range 10 * readsInTurn {
-		turn.take() // finds nothing
-		turn.wait()
-		turn.take() // finds something
-		if turn.reads > 1 {
-			t.Fatalf("%d reads are counted, after a wait", turn.reads)
+// manyRequests is all that a client of HTTP/2 sends to ask so many queries.
+func manyRequests(t *testing.T, n int) []byte {
+	var out, block bytes.Buffer
+	out.WriteString(http2.ClientPreface)
+	framer := http2.NewFramer(&out, nil)
+	if err := errors.Join(framer.WriteSettings(), framer.WriteWindowUpdate(0, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	encoder := hpack.NewEncoder(&block)
+	for i := range uint32(n) {
+		block.Reset()
+		for _, f := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "x"}, {":path", "/dns-query?dns=AAABAAABAAAAAAAAAWEAAAEAAQ"}} {
+			if err := encoder.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: true}); err != nil {
+			t.Fatal(err)
 		}
 	}
+	return out.Bytes()
 }
