@@ -18,6 +18,13 @@ import (
 //
 // The descriptors block and stay outside the runtime's poller: registering them
 // would make every datagram wake epoll, a quarter of the throughput.
+//
+// Nothing else paid where it was measured: two workers beside two generators in a
+// network namespace on two CPUs, medians of three rounds. An answer took 4.23 us as
+// it is (4.16 with one worker), 4.55 with each thread pinned to a CPU, 4.44 with
+// SO_INCOMING_CPU as well, 4.28 pinned with a BPF program that chooses the socket of
+// the CPU that received, and 4.33 with SO_BUSY_POLL. What chooses by the CPU would also
+// leave all the work to one worker behind a network card with one queue.
 type udpGroup struct {
 	address   netip.AddrPort
 	inherited bool // the sockets outlive the process: what they hold is the next one's
