@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +19,9 @@ import (
 // come: 64 KiB that are promised cost what 30 bytes cost.
 func TestPromisedLengthsTakeNoMemory(t *testing.T) {
 	const (
-		each  = 200 // messages over a transport
-		spare = 512 // bytes a message: the heap is never quite the same
+		each   = 200 // messages over a transport
+		spare  = 512 // bytes a message: the heap is never quite the same
+		rounds = 5
 	)
 	ca := newAuthority(t)
 	srv := start(t, "--config", encryptedSettings(t, encryptedListen+"\npolicy: {timeouts: {handshake: 1m, message: 1m, idle: 1m}}\n", ca.issue(t.TempDir(), 2, testHost)))
@@ -36,8 +38,7 @@ func TestPromisedLengthsTakeNoMemory(t *testing.T) {
 		{"doq", func(t *testing.T, promised uint16) func() { return holdDoQ(t, srv, verifying("doq"), promised, each) }},
 	} {
 		t.Run(c.transport, func(t *testing.T) {
-			heap := map[uint16]int{}
-			for _, promised := range []uint16{30, 30, 65535} { // the first time makes what is made once
+			held := func(promised uint16) (heapBytes int) {
 				var releases []func()
 				messages := each
 				if c.transport == "doq" {
@@ -46,11 +47,23 @@ func TestPromisedLengthsTakeNoMemory(t *testing.T) {
 				for range messages {
 					releases = append(releases, c.hold(t, promised))
 				}
-				heap[promised] = srv.footprint().heapBytes
+				heapBytes = srv.footprint().heapBytes
 				for _, release := range releases {
 					release()
 				}
 				awaitFootprint(t, srv, begun)
+				return heapBytes
+			}
+			// The first time makes what is made once. What is in pools, of QUIC's packets
+			// above all, comes and goes by as much as the spare: the least counts.
+			heap := map[uint16]int{30: held(30), 65535: math.MaxInt}
+			for range rounds {
+				for promised, least := range heap {
+					heap[promised] = min(least, held(promised))
+				}
+				if heap[65535]-heap[30] <= each*spare {
+					break
+				}
 			}
 			t.Logf("heap: %v bytes", heap)
 			if more := heap[65535] - heap[30]; more > each*spare {
