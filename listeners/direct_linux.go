@@ -29,8 +29,8 @@ func direct(conn *net.TCPConn) *directConn {
 	return c
 }
 
-// waits counts the reads that found nothing at first. Who reads may look at it.
-func (c *directConn) waits() *uint { return &c.in.waits }
+// counted has how many reads found nothing at first. Who reads may look at it.
+func (c *directConn) counted() *uint { return &c.in.waits }
 
 // transfer is one read or write.
 type transfer struct {

@@ -20,12 +20,6 @@ var classOf = [256]class{
 	query.KindServFail:  classError,
 }
 
-// classify says which account an answer belongs to; false when nothing is sent.
-func classify(k query.Kind) (class, bool) {
-	cl := classOf[k]
-	return cl, cl != classNone
-}
-
 // Limit says what becomes of the answer to q. It needs what the listener fills
 // in, q.Base, q.Kind and what Admit and Cookie set. It is to be called for every
 // query that was admitted, also for one that is not answered: here it is counted.

@@ -126,32 +126,15 @@ func (t *table) find(s *slot, h uint64) {
 
 // spend takes one from the credit of the bucket of h, and tells whether it could:
 // there may be no bucket, no credit, or somebody else who was faster. Nearly all
-// queries of known clients end here, without a slot: 27 instructions for a key in
-// the first way and 6 for each further one, where a loop takes 36 and 9, and find
-// with the spend of a slot 110.
+// queries of known clients end here, without a slot: half of the instructions of
+// find with the spend of a slot, which are 110.
 func (t *table) spend(h uint64) bool {
 	i, _ := bits.Mul64(h, uint64(len(t.sets)))
 	words, tag := &t.sets[i].words, (h|1)<<tagShift
-	if w := words[0].Load(); w-tag < 1<<tagShift {
-		return takeOne(&words[0], w)
-	}
-	if w := words[1].Load(); w-tag < 1<<tagShift {
-		return takeOne(&words[1], w)
-	}
-	if w := words[2].Load(); w-tag < 1<<tagShift {
-		return takeOne(&words[2], w)
-	}
-	if w := words[3].Load(); w-tag < 1<<tagShift {
-		return takeOne(&words[3], w)
-	}
-	if w := words[4].Load(); w-tag < 1<<tagShift {
-		return takeOne(&words[4], w)
-	}
-	if w := words[5].Load(); w-tag < 1<<tagShift {
-		return takeOne(&words[5], w)
-	}
-	if w := words[6].Load(); w-tag < 1<<tagShift {
-		return takeOne(&words[6], w)
+	for i := range words {
+		if w := words[i].Load(); w-tag < 1<<tagShift {
+			return takeOne(&words[i], w)
+		}
 	}
 	return false
 }

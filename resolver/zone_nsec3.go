@@ -12,12 +12,13 @@ import (
 const hashBytes = sha1.Size
 
 // maxIterations is the most that a zone here may have. It bounds what a denial
-// costs: a hash, or three where hashMemo does not know the closest encloser, and one more
-// for each alias on the way that a wildcard gave, of which there are maxChain at most. Each
-// is of so many rounds of SHA-1, 0.1 µs a round. RFC 9276 §3.1 wants none, and with more than 100 (systemd-resolved;
-// 50 for BIND, Knot Resolver and PowerDNS Recursor) resolvers take a zone for unsigned:
-// such a zone gets a warning. It is served all the same, as dnssec-signzone makes zones of
-// up to so many: one zone that is refused would keep the others from being served.
+// costs: a hash, or three where hashMemo does not know the closest encloser, and one
+// more for each alias on the way that a wildcard gave, of which there are maxChain at
+// most. Each is of so many rounds of SHA-1, 0.1 µs a round. RFC 9276 §3.1 wants none,
+// and with more than 100 (systemd-resolved; 50 for BIND, Knot Resolver and PowerDNS
+// Recursor) resolvers take a zone for unsigned: such a zone gets a warning. It is
+// served all the same, as dnssec-signzone makes zones of up to so many: one zone that
+// is refused would keep the others from being served.
 const maxIterations = 150
 
 // maxSaltBytes is what its length byte can say (RFC 5155 §3.2).

@@ -7,8 +7,8 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 )
@@ -26,12 +26,9 @@ func describeMachine(g *ground) machine {
 	if name := strings.Trim(fieldOf("/etc/os-release", "PRETTY_NAME"), `"`); name != "" {
 		m.system = name
 	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				m.commit = s.Value[:min(12, len(s.Value))]
-			}
-		}
+	// What "go run" builds does not know its revision.
+	if text, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
+		m.commit = strings.TrimSpace(string(text))
 	}
 	return m
 }
