@@ -44,7 +44,7 @@ var lenders = [...]*bufferPool{
 // until there is nothing, settle.
 type inbox struct {
 	from, to int         // buf[from:to] is unanswered
-	last     int         // bytes of the latest read
+	last     int         // bytes of the latest read, at least ownBytes if it filled own
 	lender   *bufferPool // where borrowed came from; nil: own is in use
 	borrowed *[]byte
 	ticket   ticket // for a buffer above busyBytes; only who asks reserve has one
@@ -77,7 +77,12 @@ func (b *inbox) vacate() {
 }
 
 // took says that n bytes were read into space.
-func (b *inbox) took(n int) { b.to, b.last = b.to+n, n }
+func (b *inbox) took(n int) {
+	b.to, b.last = b.to+n, n
+	if n > 0 && b.to == ownBytes && b.lender == nil {
+		b.last = ownBytes
+	}
+}
 
 // put makes data, at most busyBytes, what was read. There was nothing before.
 func (b *inbox) put(data []byte) {
@@ -106,6 +111,15 @@ func (b *inbox) next() ([]byte, error) {
 // ticket.
 func (b *inbox) reserve() bool {
 	return b.to-b.from < busyBytes || b.ticket.take()
+}
+
+// prepare makes room for the next read: reserve, and settle.
+func (b *inbox) prepare() error {
+	if !b.reserve() {
+		return errBusy
+	}
+	b.settle()
+	return nil
 }
 
 // settle moves the beginning of an incomplete message to the front of a buffer

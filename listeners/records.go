@@ -79,10 +79,9 @@ func (r *records) Read(p []byte) (int, error) {
 
 // receive reads once from the socket.
 func (r *records) receive() (int, error) {
-	if !r.box.reserve() {
-		return 0, errBusy
+	if err := r.box.prepare(); err != nil {
+		return 0, err
 	}
-	r.box.settle()
 	return r.socket.receive(&r.box)
 }
 

@@ -27,7 +27,8 @@ func newSocket(raw net.Conn, patience time.Duration) *socket {
 	return s
 }
 
-// receive reads once into box. It returns how many bytes came, or why none did.
+// receive reads once into box. It returns how many bytes came, or why none did:
+// errAnswered when what came was answered meanwhile.
 func (s *socket) receive(box *inbox) (n int, err error) {
 	switch {
 	case s.late && s.calls == nil:
@@ -39,7 +40,9 @@ func (s *socket) receive(box *inbox) (n int, err error) {
 	default:
 		n, err = s.Read(box.space())
 	}
-	box.took(n)
+	if err != errAnswered { // which box has been told
+		box.took(n)
+	}
 	return n, err
 }
 

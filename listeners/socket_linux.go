@@ -21,6 +21,11 @@ type calls struct {
 	conn    syscall.RawConn
 	waiting func() // called when a write will have to wait
 
+	// onward is offered n bytes that a read has brought into box, when they are all that there
+	// was. If it has used them, and err is nil, the read goes on and waits at once. nil:
+	// reads always return.
+	onward func(box *inbox, n int) (used bool, err error)
+
 	// Made once: a method value for each call would be garbage.
 	reading, writing func(fd uintptr) bool
 
@@ -91,7 +96,7 @@ func (c *calls) tryRead(fd uintptr) bool {
 	n, errno := call(unix.SYS_RECVFROM, fd, c.box.space(), unix.MSG_DONTWAIT)
 	switch errno {
 	case 0:
-		c.n = n
+		return !c.goesOn(n)
 	case unix.EAGAIN:
 		c.waits++
 		c.box.vacate()
@@ -100,6 +105,21 @@ func (c *calls) tryRead(fd uintptr) bool {
 		c.err = os.NewSyscallError("recvfrom", errno)
 	}
 	return true
+}
+
+// goesOn takes note of the n bytes that a read has brought, and tells whether it
+// goes on behind them.
+func (c *calls) goesOn(n int) bool {
+	if c.onward != nil && n > 0 && n < len(c.box.space()) {
+		used, err := c.onward(c.box, n)
+		if used {
+			c.err = err
+			c.box.vacate()
+			return err == nil
+		}
+	}
+	c.n = n
+	return false
 }
 
 // write is io.Writer's Write.

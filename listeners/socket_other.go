@@ -8,7 +8,10 @@ import (
 )
 
 // calls is for Linux alone.
-type calls struct{ conn syscall.RawConn }
+type calls struct {
+	conn   syscall.RawConn
+	onward func(box *inbox, n int) (used bool, err error)
+}
 
 func callsOf(net.Conn, func()) *calls { return nil }
 

@@ -31,8 +31,10 @@ type stream struct {
 	idleBy    time.Time // when nothing has arrived of a next message
 	messageBy time.Time // when the message that has begun must be complete
 	armed     time.Time // the read deadline, unless the server stops; zero: not known
+	unsure    bool      // the end of the connection may have come unseen
 	glanceBy  time.Time // until when a server that stops looks for the last time; zero: not yet known
 	stuck     bool      // the client does not take what we write
+	ended     error     // why the connection is over; nil: it is not
 
 	// shaking tells that the handshake is not done. One that is under way when the
 	// server stops may be finished: its client can't tell a handshake that is broken
@@ -63,6 +65,9 @@ func (c *stream) run() {
 	c.idleBy, c.messageBy = now.Add(c.left(c.server.idle(), now)), now.Add(c.server.timeouts().Message)
 	c.armed = time.Time{}
 	c.turn.waits = c.raw.calls.counted()
+	if c.raw.calls != nil {
+		c.raw.calls.onward = c.onward
+	}
 	if c.server.draining.Load() {
 		c.glanceBy = now.Add(lastLook) // it is new, and its first query on the way
 	}
@@ -116,40 +121,28 @@ func (c *stream) handshake() (done bool) {
 	return err == nil
 }
 
-// serve reads and answers until the client ends, a deadline passes or what
-// arrives is no DNS. It returns why.
-func (c *stream) serve() error {
-	for {
-		ended := c.fill()
-		if err := c.answer(); err != nil {
-			return err
-		}
-		if ended != nil {
-			return ended // after the answers: a client may close its side first
-		}
-		if c.secure != nil && c.secure.spent && !c.begun() && !c.secure.ready() {
-			return errSpent
-		}
-	}
-}
-
-// fill receives once, within the deadline that holds.
+// fill receives once, within the deadline that holds. When c has ended, what it
+// returns does not matter.
 func (c *stream) fill() error {
-	c.turn.pass()
 	for {
+		c.turn.pass()
+		c.unsure = false
 		c.arm()
 		begun := c.begun()
 		n, err := c.receive()
+		if err == errAnswered {
+			if c.ended != nil {
+				return c.ended
+			}
+			continue
+		}
 		now := time.Now()
 		c.turn.read(now)
 		if n == 0 && isTimeout(err) && c.takesLast(now) {
 			n, err = c.receiveLast()
 		}
 		if n > 0 {
-			if !begun {
-				c.messageBy = now.Add(c.server.timeouts().Message)
-			}
-			c.received, c.glanceBy = now, time.Time{}
+			c.came(now, begun)
 			return err
 		}
 		if err == nil || isTimeout(err) && now.Before(c.deadline()) {
@@ -166,6 +159,15 @@ func (c *stream) fill() error {
 	}
 }
 
+// came notes that bytes have come at now, behind a part of a message if that had
+// begun.
+func (c *stream) came(now time.Time, begun bool) {
+	if !begun {
+		c.messageBy = now.Add(c.server.timeouts().Message)
+	}
+	c.received, c.glanceBy = now, time.Time{}
+}
+
 // begun tells whether a part of a message has arrived, or of a TLS record.
 func (c *stream) begun() bool {
 	return !c.in.empty() || c.secure != nil && !c.secure.box.empty()
@@ -173,15 +175,15 @@ func (c *stream) begun() bool {
 
 // receive reads once from the client. It returns how many bytes came.
 func (c *stream) receive() (n int, err error) {
-	if !c.in.reserve() {
-		return 0, errBusy
+	if err := c.in.prepare(); err != nil {
+		return 0, err
 	}
-	c.in.settle()
 	s := c.secure
 	if s == nil {
 		return c.raw.receive(&c.in)
 	}
 	if !s.ready() {
+		c.in.vacate() // it gets nothing before a record is complete
 		if n, err = s.receive(); err != nil {
 			return n, err
 		}
@@ -206,10 +208,9 @@ func (c *stream) receiveLast() (n int, err error) {
 func (c *stream) decrypt() (total int, err error) {
 	for s := c.secure; s.ready(); {
 		if len(c.in.space()) == 0 {
-			if !c.in.reserve() {
-				return total, errBusy
+			if err := c.in.prepare(); err != nil {
+				return total, err
 			}
-			c.in.settle()
 		}
 		space := c.in.space()
 		if len(space) == 0 {

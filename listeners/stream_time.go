@@ -53,6 +53,9 @@ func (c *stream) takesLast(now time.Time) bool {
 func (c *stream) arm() {
 	for {
 		draining, by := c.server.draining.Load(), c.deadline()
+		if look := c.received.Add(unsureTime); c.unsure && look.Before(by) {
+			by = look
+		}
 		if draining || c.armed.IsZero() || by.Before(c.armed) {
 			_ = c.raw.SetReadDeadline(by)
 			c.armed = by

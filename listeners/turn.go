@@ -18,6 +18,9 @@ type turn struct {
 	seen  uint  // of them
 	since time.Time
 	over  bool
+
+	left   time.Time     // when the latest read that goes on had something
+	worked time.Duration // what came of that took so long
 }
 
 // turnTime is how long a connection may go on that does not have to wait. What it
@@ -35,6 +38,23 @@ func (t *turn) read(now time.Time) {
 		t.over = now.Sub(t.since) >= turnTime
 	}
 }
+
+// noWait is the longest time between the end of some work and the next read that is
+// taken for none: a read itself takes about 1 µs.
+const noWait = 10 * time.Microsecond
+
+// woken is read for a read that goes on behind waiting, and is not known to have had
+// to wait.
+func (t *turn) woken(now time.Time) {
+	if t.since.IsZero() || now.Sub(t.left)-t.worked > noWait {
+		t.since = now
+	}
+	t.over = now.Sub(t.since) >= turnTime
+}
+
+// waiting says that what a read has brought at then is done, and that the read goes
+// on.
+func (t *turn) waiting(then time.Time) { t.left, t.worked = then, time.Since(then) }
 
 // pass gives way if the turn is over. It is to be called before a read, when what
 // came before has been answered.

@@ -1,0 +1,81 @@
+package listeners
+
+import (
+	"errors"
+	"time"
+)
+
+// unsureTime is how long after its latest bytes a connection is looked at whose end
+// may have come unseen: see onward. What asks less often is not worth that look.
+const unsureTime = 100 * time.Millisecond
+
+// errAnswered tells that onward has answered what was received.
+var errAnswered = errors.New("answered already")
+
+// serve reads and answers until the client ends, a deadline passes or what
+// arrives is no DNS. It returns why.
+func (c *stream) serve() error {
+	for c.ended == nil {
+		if got := c.fill(); c.ended == nil {
+			c.ended = c.respond(got)
+		}
+	}
+	return c.ended
+}
+
+// respond answers what is complete. It returns why the connection is over, which it
+// is after the answers when got, the error behind what was read, says so: a client may
+// close its side first.
+func (c *stream) respond(got error) error {
+	if err := c.answer(); err != nil {
+		return err
+	}
+	if got == nil && c.secure != nil && c.secure.spent && !c.begun() && !c.secure.ready() {
+		return errSpent
+	}
+	return got
+}
+
+// onward is for calls, who offers it what a read has brought if that was all there
+// was. It answers that within the read, which then waits at once for what is next to
+// come: a read that begins anew has to look first, and nearly always finds nothing.
+// Measured with dnsperf, 16 connections, 50 queries on their way on each: a fifth less
+// CPU for an answer over TCP, 15 % over DoT; with one query, 11 % over TCP.
+//
+// What that look would have found is the end of the connection, if it came together
+// with the last bytes; anything that comes later wakes the read. So connections on
+// which little is asked go on looking, and the others are looked at when they pause.
+func (c *stream) onward(box *inbox, n int) (used bool, err error) {
+	now := time.Now()
+	if now.Sub(c.received) > unsureTime || c.server.draining.Load() {
+		return false, nil
+	}
+	c.turn.woken(now)
+	begun := c.begun()
+	box.took(n)
+	c.came(now, begun)
+	var got error
+	if c.secure != nil {
+		_, got = c.decrypt()
+	}
+	if c.ended = c.respond(got); c.ended == nil {
+		c.ended = c.prepare()
+	}
+	if c.ended != nil || c.turn.over || c.secure != nil && c.secure.ready() {
+		return true, errAnswered
+	}
+	c.unsure = true
+	c.arm()
+	c.turn.waiting(now)
+	return true, nil
+}
+
+// prepare makes room for the next read.
+func (c *stream) prepare() error {
+	err := c.in.prepare()
+	if err == nil && c.secure != nil {
+		c.in.vacate()
+		err = c.secure.box.prepare()
+	}
+	return err
+}

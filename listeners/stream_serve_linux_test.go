@@ -1,0 +1,120 @@
+package listeners
+
+import (
+	"io"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// ask sends a query and reads its answer.
+func ask(t testing.TB, c halfConn, id uint16) {
+	t.Helper()
+	write(t, c, framed(testMessage(id, 40)))
+	expectAnswer(t, c, testMessage(id, 40))
+}
+
+// streamOf is s's only connection, on transport.
+func streamOf(t *testing.T, s *running, transport string) *stream {
+	t.Helper()
+	for _, site := range s.sites {
+		for _, e := range site.entries {
+			if l, ok := e.listener.(*streams); ok && l.transport.String() == transport {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				for c := range l.open {
+					return c
+				}
+			}
+		}
+	}
+	t.Fatal("no connection")
+	return nil
+}
+
+// TestStreamsWaitWithoutLookingAgain: of the reads behind an answer few look whether
+// there is anything, while a client asks again soon.
+func TestStreamsWaitWithoutLookingAgain(t *testing.T) {
+	eachStream(t, mirror, func(t *testing.T, s *running, transport string) {
+		c := s.dialStream(t, transport)
+		const queries = 500
+		for id := range uint16(queries) {
+			ask(t, c, id)
+		}
+		served := streamOf(t, s, transport)
+		c.CloseWrite()
+		expectStreamEnd(t, c)
+		s.stop(t) // nobody else has the counter then
+		if got := served.raw.calls.waits; got > queries/2 {
+			t.Errorf("%d reads found nothing, for %d queries", got, queries)
+		}
+	})
+}
+
+// TestAnEndThatComesWithAQueryIsSeen: on one processor the server looks when this
+// goroutine waits, and so wakes once for both. The connection has all the time it
+// wants, and the client waits for the server to end it.
+func TestAnEndThatComesWithAQueryIsSeen(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	eachStream(t, mirror, func(t *testing.T, s *running, transport string) {
+		for range 3 {
+			c := s.dialStream(t, transport)
+			ask(t, c, 1)
+			ask(t, c, 2)
+			write(t, c, framed(testMessage(3, 40)))
+			if err := c.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			expectAnswer(t, c, testMessage(3, 40))
+			if err := c.SetReadDeadline(time.Now().Add(patience / 2)); err != nil {
+				t.Fatal(err)
+			}
+			expectStreamEnd(t, c)
+		}
+	})
+}
+
+// TestTheTimeOfAMessageBehindAnAnswer: it holds also for one that begins behind an
+// answer, together with the query before it, or alone.
+func TestTheTimeOfAMessageBehindAnAnswer(t *testing.T) {
+	for _, transport := range streamKinds {
+		for said, before := range map[string][]byte{"alone": nil, "with a query": framed(testMessage(3, 40))} {
+			t.Run(transport+", "+said, func(t *testing.T) {
+				cfg := listenOn(transport, "127.0.0.1:0")
+				cfg.Timeouts = Timeouts{Handshake: patience, Message: 20 * time.Millisecond, Idle: time.Hour, Write: patience}
+				s := start(t, cfg, mirror)
+				c := s.dialStream(t, transport)
+				ask(t, c, 1)
+				ask(t, c, 2)
+				write(t, c, append(before, framed(testMessage(4, 40))[:20]...))
+				if before != nil {
+					expectAnswer(t, c, testMessage(3, 40))
+				}
+				if got, err := io.ReadAll(c); len(got) > 0 || err != nil && isTimeout(err) {
+					t.Errorf("got %.40x, %v; want the end", got, err)
+				}
+			})
+		}
+	}
+}
+
+// TestAStreamThatPausesGoesOn: what was not known to be all is looked at, and nothing
+// else comes of it.
+func TestAStreamThatPausesGoesOn(t *testing.T) {
+	eachStream(t, mirror, func(t *testing.T, s *running, transport string) {
+		c := s.dialStream(t, transport)
+		for id := range uint16(3) {
+			ask(t, c, 2*id)
+			ask(t, c, 2*id+1)
+			if err := c.SetReadDeadline(time.Now().Add(2 * unsureTime)); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := c.Read(make([]byte, 1)); n > 0 || !isTimeout(err) {
+				t.Fatalf("got %d bytes, %v, while nothing was asked", n, err)
+			}
+			if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
