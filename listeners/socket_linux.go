@@ -23,7 +23,7 @@ type calls struct {
 
 	// onward is offered n bytes that a read has brought into box, when they are all that there
 	// was. If it has used them, and err is nil, the read goes on and waits at once. nil:
-	// reads always return.
+	// reads always return. It must not close the connection: closing waits for reads.
 	onward func(box *inbox, n int) (used bool, err error)
 
 	// Made once: a method value for each call would be garbage.

@@ -31,7 +31,8 @@ type stream struct {
 	idleBy    time.Time // when nothing has arrived of a next message
 	messageBy time.Time // when the message that has begun must be complete
 	armed     time.Time // the read deadline, unless the server stops; zero: not known
-	unsure    bool      // the end of the connection may have come unseen
+	unsure    bool      // the read has gone on, and the connection's end may have come unseen
+	inside    bool      // the next bytes are behind a part of a message
 	glanceBy  time.Time // until when a server that stops looks for the last time; zero: not yet known
 	stuck     bool      // the client does not take what we write
 	ended     error     // why the connection is over; nil: it is not
@@ -126,9 +127,8 @@ func (c *stream) handshake() (done bool) {
 func (c *stream) fill() error {
 	for {
 		c.turn.pass()
-		c.unsure = false
+		c.unsure, c.inside = false, c.begun()
 		c.arm()
-		begun := c.begun()
 		n, err := c.receive()
 		if err == errAnswered {
 			if c.ended != nil {
@@ -137,12 +137,12 @@ func (c *stream) fill() error {
 			continue
 		}
 		now := time.Now()
-		c.turn.read(now)
+		c.tookTurn(now)
 		if n == 0 && isTimeout(err) && c.takesLast(now) {
 			n, err = c.receiveLast()
 		}
 		if n > 0 {
-			c.came(now, begun)
+			c.came(now)
 			return err
 		}
 		if err == nil || isTimeout(err) && now.Before(c.deadline()) {
@@ -159,10 +159,9 @@ func (c *stream) fill() error {
 	}
 }
 
-// came notes that bytes have come at now, behind a part of a message if that had
-// begun.
-func (c *stream) came(now time.Time, begun bool) {
-	if !begun {
+// came notes that bytes have come at now.
+func (c *stream) came(now time.Time) {
+	if !c.inside {
 		c.messageBy = now.Add(c.server.timeouts().Message)
 	}
 	c.received, c.glanceBy = now, time.Time{}

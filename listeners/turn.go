@@ -43,13 +43,16 @@ func (t *turn) read(now time.Time) {
 // taken for none: a read itself takes about 1 µs.
 const noWait = 10 * time.Microsecond
 
-// woken is read for a read that goes on behind waiting, and is not known to have had
-// to wait.
+// woken is read for a read that has gone on behind waiting, which does not know
+// whether it had to wait.
 func (t *turn) woken(now time.Time) {
-	if t.since.IsZero() || now.Sub(t.left)-t.worked > noWait {
+	if now.Sub(t.left)-t.worked > noWait {
 		t.since = now
 	}
 	t.over = now.Sub(t.since) >= turnTime
+	if t.waits != nil {
+		t.seen = *t.waits
+	}
 }
 
 // waiting says that what a read has brought at then is done, and that the read goes

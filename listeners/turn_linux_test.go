@@ -36,6 +36,34 @@ func TestTurns(t *testing.T) {
 			t.Errorf("after %s, with %d waits: over %v, want %v", step.after, step.waits, turn.over, step.over)
 		}
 	}
+	began := now.Add(3 * turnTime)
+	waits++
+	turn.read(began)
+	for _, step := range []struct {
+		after  time.Duration
+		onward bool
+		over   bool
+	}{
+		{turnTime / 2, true, false}, // it went on, and something was there
+		{turnTime, false, true},     // which began anew, and had not to wait
+		{turnTime, true, true},
+		{2 * turnTime, true, false}, // it had to wait
+		{5*turnTime/2 - 1, true, false},
+		{3 * turnTime, false, true},
+	} {
+		at := began.Add(step.after)
+		if step.onward {
+			if turn.left, turn.worked = at.Add(-turnTime/2), turnTime/2-noWait; step.after == 2*turnTime {
+				turn.worked--
+			}
+			turn.woken(at)
+		} else {
+			turn.read(at)
+		}
+		if turn.over != step.over {
+			t.Errorf("%s after a turn began, onward %v: over %v, want %v", step.after, step.onward, turn.over, step.over)
+		}
+	}
 	turn.pass()
 	if turn.over || time.Since(turn.since) > time.Minute || turn.since.Before(now) {
 		t.Error("a turn that is passed is not a new one")
