@@ -55,6 +55,7 @@ type accountedConn struct {
 	refusals refusals  // of HTTP/1.1
 	greeting *greeting // what crypto/tls has yet to read of what came first; nil: nothing, or no TLS
 	toll     toll      // what the client has paid before crypto/tls knew of it
+	passing  passing   // of the handshake
 	unserved bool      // net/http has begun to read a request that no handler has yet; its goroutine's
 
 	evicted atomic.Bool // it had to make room
@@ -78,6 +79,7 @@ func (c *accountedConn) open() (ok bool) {
 // evict closes it to make room for another.
 func (c *accountedConn) evict() {
 	c.evicted.Store(true)
+	c.passing.bar()
 	_ = c.Conn.Close()
 }
 
@@ -100,15 +102,29 @@ func (c *accountedConn) settle() {
 
 // Read implements net.Conn. The hello, which was read ahead, comes first.
 func (c *accountedConn) Read(p []byte) (int, error) {
-	if c.greeting == nil {
-		return c.Conn.Read(p)
+	if c.greeting != nil {
+		n := c.greeting.read(p)
+		if c.greeting.box.empty() {
+			c.forget()
+		}
+		return n, nil
 	}
-	n := c.greeting.read(p)
-	if c.greeting.box.empty() {
-		c.forget()
+	c.passing.pause()
+	n, err := c.Conn.Read(p)
+	if err == nil {
+		err = c.passing.resume()
 	}
-	return n, nil
+	return n, err
 }
+
+// Write implements net.Conn.
+func (c *accountedConn) Write(p []byte) (int, error) {
+	c.passing.wrote(p)
+	return c.Conn.Write(p)
+}
+
+// way implements passes.
+func (c *accountedConn) way() *passing { return &c.passing }
 
 // CloseWrite ends our side alone. net/http does so after an answer that it
 // sends before it has read the request.

@@ -26,7 +26,7 @@ var errHandshakes = errors.New("more handshakes a second than a client may make"
 
 // charged returns a copy of config that charges each handshake to its client
 // and breaks off what is too much. The client sees an alert, and costs us
-// reading its hello.
+// reading its hello. What may go on waits at the gate.
 func charged(config *tls.Config, accounts Connections) *tls.Config {
 	c := config.Clone()
 	// A connection keeps its config for life: one for all of them is 500 bytes
@@ -36,6 +36,9 @@ func charged(config *tls.Config, accounts Connections) *tls.Config {
 		due := tollOf(offersKey(hello))
 		if paidBy(hello.Conn) != due && !due.charge(accounts, time.Now(), remote(hello.Conn).Addr()) {
 			return nil, errHandshakes
+		}
+		if err := enterGate(hello.Conn); err != nil {
+			return nil, err
 		}
 		if due == tollFull {
 			return chosen(config, hello)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"domainpark/query"
 )
 
 // withALPN returns a copy of given that speaks protos alone. It holds for what
@@ -146,6 +148,10 @@ func (s *tlsSocket) accept() {
 func (s *tlsSocket) acceptAll() (err error) {
 	defer s.cfg.faults.stops(&err, "doh")
 	for {
+		select {
+		case <-s.cfg.gate.hasRoom():
+		case <-s.ctx.Done():
+		}
 		c, err := s.acceptOne()
 		if err == nil {
 			s.begin(c)
@@ -185,7 +191,10 @@ func (s *tlsSocket) faulted(c *accountedConn) {
 
 // shake does the handshake of raw, which ends when the socket is closed.
 func (s *tlsSocket) shake(raw *accountedConn) (c *tls.Conn, err error) {
-	stop := context.AfterFunc(s.ctx, func() { _ = raw.Close() })
+	stop := context.AfterFunc(s.ctx, func() {
+		raw.passing.bar()
+		_ = raw.Close()
+	})
 	defer func() {
 		if !stop() {
 			err = s.ctx.Err()
@@ -195,6 +204,8 @@ func (s *tlsSocket) shake(raw *accountedConn) (c *tls.Conn, err error) {
 		return nil, err
 	}
 	raw.toll = raw.greeting.toll
+	raw.passing.begin(newPassage(s.cfg, query.DoH, &raw.greeting.records, remote(raw).Addr()))
+	defer raw.passing.end()
 	c = tls.Server(raw, s.config)
 	return c, c.Handshake()
 }

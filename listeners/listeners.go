@@ -83,6 +83,7 @@ type Config struct {
 	drops      *drops                  // of all UDP addresses of a Set; nil: not counted
 	faults     *faults                 // of all listeners of a Set; nil: not counted
 	dismissals *dismissals             // of all listeners of a Set; nil: not counted
+	gate       *handshakeGate          // of all listeners of a Set; nil: handshakes are computed as they come
 }
 
 // now is the Config that holds for what begins now: another one than cfg, which

@@ -28,6 +28,9 @@ type records struct {
 	toll  toll // what the client has paid before crypto/tls knew of it
 }
 
+// way implements passes.
+func (r *records) way() *passing { return &r.passing }
+
 // paid implements tolled.
 func (r *records) paid() toll { return r.toll }
 
@@ -58,7 +61,13 @@ func (r *records) Read(p []byte) (int, error) {
 		if !r.wait {
 			return 0, os.ErrDeadlineExceeded // the one error after which crypto/tls goes on
 		}
+		r.passing.pause()
 		if _, err := r.receive(); err != nil {
+			return 0, err
+		}
+	}
+	if r.wait {
+		if err := r.passing.resume(); err != nil {
 			return 0, err
 		}
 	}
@@ -75,6 +84,14 @@ func (r *records) Read(p []byte) (int, error) {
 		r.spent = true // when it has its answers
 	}
 	return n, nil
+}
+
+// Write implements net.Conn.
+func (r *records) Write(p []byte) (int, error) {
+	if r.wait {
+		r.passing.wrote(p)
+	}
+	return r.socket.Write(p)
 }
 
 // receive reads once from the socket.

@@ -44,6 +44,7 @@ type Set struct {
 	drops      drops
 	faults     faults
 	dismissals dismissals
+	gate       *handshakeGate
 
 	mu       sync.Mutex
 	sites    []*site         // in force, in the order of the settings
@@ -82,11 +83,12 @@ type entry struct {
 func Bind(cfg Config, r Resolver) (*Set, error) {
 	cfg = cfg.withDefaults()
 	cfg.tellIPv6()
-	s := &Set{guard: &guard{resolver: r, log: cfg.Log}}
+	s := &Set{guard: &guard{resolver: r, log: cfg.Log}, gate: newHandshakeGate()}
 	s.faults.log, s.dismissals.log = cfg.Log, cfg.Log
 	s.latest.Store(&cfg) // so that listeners find one before the change is applied
 	change, err := s.Prepare(cfg)
 	if err != nil {
+		s.gate.close()
 		return nil, err
 	}
 	change.Apply()
@@ -116,6 +118,10 @@ func (s *Set) Faults() uint64 { return s.faults.count.Load() }
 // HTTP are among DoH's.
 func (s *Set) Dismissals(t query.Transport) uint64 { return s.dismissals.counts[t].Load() }
 
+// TurnedAway is how many handshakes of a transport ended since Bind because too many
+// waited to be computed. There are such over DoT and DoH.
+func (s *Set) TurnedAway(t query.Transport) uint64 { return s.gate.turnedAway[t].Load() }
+
 // Drops is what the kernel dropped at each UDP address since Bind, a second ago
 // or less. It is known on Linux only.
 func (s *Set) Drops() []Drops { return s.drops.list() }
@@ -124,6 +130,7 @@ func (s *Set) Drops() []Drops { return s.drops.list() }
 func (s *Set) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.gate.close()
 	return closeAll(s.sites)
 }
 
@@ -143,6 +150,7 @@ func closeAll(sites []*site) error {
 func (s *Set) Serve(ctx context.Context) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
+	s.gate.start()
 	s.mu.Lock()
 	s.serving, s.fail = ctx, fail
 	for _, p := range s.sites {
@@ -151,10 +159,12 @@ func (s *Set) Serve(ctx context.Context) error {
 	s.mu.Unlock()
 
 	<-ctx.Done()
+	s.gate.drain()
 	s.mu.Lock()
 	s.serving, s.ended = nil, true // no site is started from now on
 	s.mu.Unlock()
 	s.running.Wait()
+	s.gate.close()
 	return errors.Join(s.errs...)
 }
 

@@ -18,6 +18,8 @@ type socket struct {
 	writeBy  time.Time
 	waited   bool // a write had to wait, since whoever looked last
 
+	passing passing // of a handshake above it
+
 	late bool // receive takes what has arrived, whatever the read deadline, and does not wait
 }
 

@@ -103,13 +103,16 @@ func (c *stream) greet(at *doorstep) bool {
 func (c *stream) handshake() (done bool) {
 	defer c.faulted()
 	s := c.secure
+	defer s.passing.end()
 	c.idleBy = time.Now().Add(c.server.timeouts().Handshake)
 	c.messageBy, c.raw.writeBy = c.idleBy, c.idleBy // also when its hello is there
 	c.arm()
 	err := s.admit(c.server.accounts, c.client.Addr())
 	if err == nil {
+		s.passing.begin(newPassage(c.server.cfg, c.server.transport, &s.records, c.client.Addr()))
 		s.tls = c.server.secure(&s.records)
 		err = s.tls.Handshake()
+		s.passing.end()
 	}
 	if err != nil {
 		c.server.log.Debug("TLS handshake failed",
@@ -227,7 +230,10 @@ func (c *stream) decrypt() (total int, err error) {
 }
 
 // evict cuts the connection off, to make room for another one.
-func (c *stream) evict() { _ = c.raw.Close() }
+func (c *stream) evict() {
+	c.raw.passing.bar()
+	_ = c.raw.Close()
+}
 
 // close ends the connection. Under TLS that says so to the client, unless it
 // takes nothing any more: crypto/tls would wait five more seconds for it.

@@ -107,6 +107,12 @@ func (s *streams) serve(ctx context.Context) error {
 func (s *streams) accept(ctx context.Context) error {
 	pause := acceptRetry
 	for {
+		if s.secure != nil {
+			select {
+			case <-s.cfg.gate.hasRoom():
+			case <-ctx.Done():
+			}
+		}
 		raw, err := s.ln.Accept()
 		switch {
 		case err == nil:
@@ -238,7 +244,7 @@ func (s *streams) wait() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for c := range s.open {
-			_ = c.raw.Close()
+			c.evict()
 		}
 	})
 	defer force.Stop()

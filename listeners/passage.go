@@ -1,0 +1,154 @@
+package listeners
+
+import (
+	"net"
+	"net/netip"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"domainpark/query"
+)
+
+// passage is the way of one handshake through the gate.
+type passage struct {
+	gate      *handshakeGate
+	transport query.Transport
+	network   netip.Prefix
+	patience  time.Duration   // how long it may wait
+	conn      syscall.RawConn // tells whether the client is there; nil: that is not known
+
+	// The handshake's goroutine's.
+	due    bool       // its first flight is begun, and not yet computed
+	paused bool       // it has given its place back to wait for the client
+	word   chan error // nil, or why there is no place; made before it waits
+
+	// The gate's, guarded by its mu.
+	in             *line // which it is in; nil: none
+	before, behind *passage
+	since          time.Time // it is in that line
+	until          time.Time // it may wait; zero: it never had to
+	began          time.Time // to be computed, after it had to wait; zero: it did not, or is computed
+	barred         bool      // its connection is closed: it gets no place any more
+}
+
+// newPassage is for a handshake whose connection is below, for a server with cfg.
+func newPassage(cfg *Config, t query.Transport, below *records, client netip.Addr) *passage {
+	p := &passage{gate: cfg.gate, transport: t, network: networkOf(client), patience: cfg.now().Timeouts.Handshake / 3}
+	if below.calls != nil {
+		p.conn = below.calls.conn
+	}
+	return p
+}
+
+// passing is what a connection has of its handshake's passage. Its zero value holds
+// nobody up. One goroutine uses it, but for bar.
+type passing struct{ now atomic.Pointer[passage] }
+
+// shut is the passage of connections that were closed before theirs began.
+var shut = new(passage)
+
+// begin is called before a handshake, and end when it is over.
+func (w *passing) begin(p *passage) {
+	if p.gate != nil {
+		w.now.CompareAndSwap(nil, p)
+	}
+}
+
+// end gives up a place for good.
+func (w *passing) end() {
+	if p := w.now.Load(); p != nil && p != shut && w.now.CompareAndSwap(p, nil) {
+		p.gate.leave(p)
+	}
+}
+
+// bar is called when the connection is closed by somebody else: a handshake that
+// waits ends, and one that has not begun to wait does not. It does not wait.
+func (w *passing) bar() {
+	if p := w.now.Swap(shut); p != nil && p != shut {
+		p.gate.bar(p)
+	}
+}
+
+// enter waits for a place, when the first flight can be computed.
+func (w *passing) enter() error {
+	switch p := w.now.Load(); p {
+	case nil:
+		return nil
+	case shut:
+		return errBarred
+	default:
+		p.due = true
+		return p.enter()
+	}
+}
+
+// pause is called before what may have to wait for the client, resume when the client has
+// sent what was waited for.
+func (w *passing) pause() {
+	if p := w.now.Load(); p != nil && p.due && !p.paused {
+		p.paused = true
+		p.gate.leave(p)
+	}
+}
+
+func (w *passing) resume() error {
+	if p := w.now.Load(); p != nil && p.due && p.paused {
+		p.paused = false
+		return p.enter()
+	}
+	return nil
+}
+
+// wrote looks at what crypto/tls writes, whole records. Behind the server's flight
+// of TLS 1.3 nothing dear follows. It is known by what comes behind the ServerHello:
+// all else is encrypted, and a record that is no handshake's any more stands before it
+// (RFC 8446 §5.1, appendix D.4). A HelloRetryRequest is written alone, and another
+// hello follows it. In TLS 1.2 the keys are computed from the client's second
+// flight, so that waits as well.
+func (w *passing) wrote(records []byte) {
+	p := w.now.Load()
+	if p == nil || !p.due {
+		return
+	}
+	n := recordIn(records)
+	if n > 0 && n < len(records) && records[0] == recordHandshake && records[n] != recordHandshake {
+		p.due = false
+		p.gate.leave(p)
+	}
+}
+
+// passes is a connection below crypto/tls whose handshake has a passage.
+type passes interface{ way() *passing }
+
+// enterGate waits for a place for the handshake of conn.
+func enterGate(conn net.Conn) error {
+	if c, ok := conn.(passes); ok {
+		return c.way().enter()
+	}
+	return nil
+}
+
+// enter waits for a place, if there is none.
+func (p *passage) enter() error {
+	waits, err := p.gate.join(p, time.Now())
+	if err != nil {
+		return err
+	}
+	if !waits {
+		// All others that are ready go first, and those with a hello come here. Without
+		// that no CPU would find out that there is a crowd: it computes one handshake
+		// after the other, and none of them finds a place taken.
+		runtime.Gosched()
+		return nil
+	}
+	if err := <-p.word; err != nil {
+		return err
+	}
+	if p.conn != nil && hungUp(p.conn) {
+		return errHungUp
+	}
+	p.began = time.Now()
+	return nil
+}
