@@ -54,7 +54,7 @@ type dohListener struct {
 }
 
 func newDoH(tcp *net.TCPListener, cfg *Config, handler *dohHandler) *dohListener {
-	socket := &lingeringSocket{TCPListener: tcp, accepts: func() time.Duration { return cfg.acceptFor("doh", tcp.Addr()) }}
+	socket := &lingeringSocket{TCPListener: tcp, drains: make(chan struct{}), accepts: func() time.Duration { return cfg.acceptFor("doh", tcp.Addr()) }}
 	server := newHTTPServer(cfg, handler)
 	server.TLSConfig = charged(withHTTP(cfg.TLS), cfg.connections())
 	server.Protocols = new(http.Protocols)

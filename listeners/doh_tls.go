@@ -147,9 +147,14 @@ func (s *tlsSocket) accept() {
 // acceptAll accepts until the server drains or the socket is closed.
 func (s *tlsSocket) acceptAll() (err error) {
 	defer s.cfg.faults.stops(&err, "doh")
+	var drains <-chan struct{}
+	if below := lingeringIn(s); below != nil {
+		drains = below.drains
+	}
 	for {
 		select {
 		case <-s.cfg.gate.hasRoom():
+		case <-drains:
 		case <-s.ctx.Done():
 		}
 		c, err := s.acceptOne()

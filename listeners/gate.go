@@ -89,9 +89,11 @@ const (
 
 	// usualCost is what a handshake's first flight takes, until that is known: with
 	// X25519 and a key for ECDSA P-256, as issued by most. Above mostCost it is not
-	// computing that took the time.
+	// computing that took the time. Below leastCost it does not go: handshakes that
+	// are made to fail early cost less, and would have those that follow all let in.
 	usualCost = 200 * time.Microsecond
 	mostCost  = 5 * time.Millisecond
+	leastCost = usualCost / 4
 )
 
 // What counts as one network. It need not be what the limits take for one: it only
@@ -156,25 +158,35 @@ func (g *handshakeGate) leave(p *passage) {
 	defer g.mu.Unlock()
 	if !p.began.IsZero() {
 		if took := time.Since(p.began); took < mostCost {
-			g.cost += (took - g.cost) / 32 // so many make the average
+			g.cost = max(g.cost+(took-g.cost)/32, leastCost) // so many make the average
 		}
 		p.began = time.Time{}
 	}
 	if p.in == &g.inside {
-		g.inside.remove(p)
-		if g.waiting() > 0 {
-			g.wake(time.Now())
-		}
+		g.vacate(p)
 	}
 }
 
-// bar is for a passage that is to get no place any more.
+// bar is for a passage that is to get no place any more. One that it has goes to
+// whoever is next.
 func (g *handshakeGate) bar(p *passage) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p.barred = true
-	if p.in != nil && p.in != &g.inside {
+	switch p.in {
+	case nil:
+	case &g.inside:
+		g.vacate(p)
+	default:
 		g.tell(p, errBarred)
+	}
+}
+
+// vacate takes p, which has a place, out of it. The caller holds mu.
+func (g *handshakeGate) vacate(p *passage) {
+	g.inside.remove(p)
+	if g.waiting() > 0 {
+		g.wake(time.Now())
 	}
 }
 

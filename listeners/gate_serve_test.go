@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -197,6 +198,9 @@ func TestConnectionsThatEndWhileTheyWaitAreNotComputed(t *testing.T) {
 			"making room":        {func(_ net.Conn, l *ledger) { l.opened[0].evict() }, errBarred},
 		} {
 			t.Run(transport+", "+said, func(t *testing.T) {
+				if c.want == errHungUp && runtime.GOOS != "linux" {
+					t.Skip("only Linux tells")
+				}
 				var log logBuffer
 				l := newLedger()
 				s := gateServer(t, true, func(cfg *Config) {
@@ -284,5 +288,36 @@ func TestConnectionsAreAcceptedAgainWhenTheCrowdHasGone(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// An address that goes while a crowd waits is not accepted from until its time is over.
+func TestACrowdKeepsNoAddressThatGoes(t *testing.T) {
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	cfg := webConfig().withDefaults()
+	cfg.gate = gateOf(1)
+	cfg.gate.crowd = 0
+	below := &lingeringSocket{TCPListener: l, drains: make(chan struct{}), accepts: func() time.Duration { return 0 }}
+	accounts := unlimited{time.Hour}
+	s := newTLSSocket(accountedSocket{below, accounts, &cfg}, charged(withHTTP(cfg.TLS), accounts))
+	ended := make(chan error, 1)
+	go func() { ended <- s.acceptAll() }()
+	select {
+	case err := <-ended:
+		t.Fatal("it does not wait:", err)
+	default:
+	}
+	below.drain(time.Now().Add(time.Hour))
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Error("it is accepted from for as long as there is a crowd")
 	}
 }

@@ -18,6 +18,7 @@ type lingeringSocket struct {
 	accepts  func() time.Duration // how long it goes on accepting when it drains now
 	endBy    time.Time            // set before draining: no connection lingers longer
 	draining atomic.Bool
+	drains   chan struct{} // closed when it drains; nil: nobody waits for that
 
 	closing sync.WaitGroup // connections that linger
 	mu      sync.Mutex
@@ -36,7 +37,9 @@ func (s *lingeringSocket) Accept() (net.Conn, error) {
 // drain has connections linger, and soon ends accepting.
 func (s *lingeringSocket) drain(endBy time.Time) {
 	s.endBy = endBy
-	s.draining.Store(true)
+	if !s.draining.Swap(true) && s.drains != nil {
+		close(s.drains)
+	}
 	_ = s.SetDeadline(time.Now().Add(s.accepts()))
 }
 
