@@ -31,8 +31,9 @@ import (
 //     on to the next, and its handshake is computed beside them. So nothing slow
 //     shuts the gate, be it a certificate that comes from far away or a CPU that
 //     others keep busy.
-//   - Of each network that waits, one handshake goes before all the others. So clients
-//     that wait with many delay those of other networks by one.
+//   - Of each network that waits, one handshake goes before all the others, which have
+//     every fourth place. So clients that wait with many delay those of other networks by
+//     hardly more than one.
 //   - Who came first goes first, until that one has waited for half of its patience.
 //     Then more come than can be computed, and every other place is for the last:
 //     if all waited for equally long, each would be computed for a client that has
@@ -64,6 +65,7 @@ type handshakeGate struct {
 	others line                      // who waits behind them
 	ahead  map[netip.Prefix]struct{} // networks of those in first
 	newest bool                      // who was let in last was the last to come
+	passed uint                      // how many were let in that had waited
 	alarm  *time.Timer               // for the lease of the front; nil: nobody has ever waited
 	armed  bool                      // it will go off
 	bell   bell                      // calls ring
@@ -83,9 +85,14 @@ const (
 	// a hello: about as many as a CPU computes in a second.
 	queuedPerCPU = 4096
 
-	// crowdPerCPU is how many may wait before no more are accepted: what a CPU computes in a
-	// tenth of a second.
-	crowdPerCPU = 512
+	// crowdPerCPU is how many may wait before no more are accepted: what a CPU computes in
+	// half a second. With 512, those who may have 100 connections each (perclient) could
+	// make a crowd with five networks, and in the kernel's queue nobody goes before them.
+	crowdPerCPU = 2048
+
+	// othersEvery is which place goes to one that is not the first of its network, so that those
+	// who share a network all get in while there are always others.
+	othersEvery = 4
 
 	// usualCost is what a handshake's first flight takes, until that is known: with
 	// X25519 and a key for ECDSA P-256, as issued by most. Above mostCost it is not
@@ -266,7 +273,7 @@ func (g *handshakeGate) ring() {
 // next is who goes next of those that wait.
 func (g *handshakeGate) next(now time.Time) *passage {
 	l := &g.first
-	if l.n == 0 {
+	if g.passed++; l.n == 0 || g.others.n > 0 && g.passed%othersEvery == 0 {
 		l = &g.others
 	}
 	if g.newest = now.Sub(l.front.since) >= l.front.patience/2 && !g.newest; g.newest {

@@ -106,6 +106,25 @@ func TestGateLetsInOneOfEachNetworkFirst(t *testing.T) {
 	})
 }
 
+// TestGateLetsInWhoIsBehindOthersOfItsNetwork: also while more networks come than
+// are let in.
+func TestGateLetsInWhoIsBehindOthersOfItsNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := gateOf(1)
+		g.cost = time.Hour
+		var all []*passage
+		for _, network := range []byte{0, 1, 1, 1, 2, 3, 4, 5, 6} { // the first has the place
+			all = append(all, visitorOf(g, network, time.Hour))
+		}
+		entered := queue(g, all...)
+		for _, i := range []int{0, 1, 4, 5, 2, 6, 7, 8, 3} {
+			leave(all[i])
+		}
+		expectOrder(t, "with six networks", entered(), 0, 1, 4, 5, 2, 6, 7, 8, 3)
+		expectOpen(t, g)
+	})
+}
+
 func TestGateLetsInTheLastAsWellWhenTheFirstHasWaitedForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := gateOf(1)
