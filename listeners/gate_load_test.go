@@ -2,7 +2,9 @@ package listeners
 
 import (
 	"errors"
+	"log/slog"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -13,6 +15,8 @@ func TestNoMoreAreAcceptedWhenACrowdWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := gateOf(1)
 		g.cost, g.crowd = time.Hour, 4
+		var log logBuffer
+		g.log = slog.New(slog.NewTextHandler(&log, nil))
 		hasRoom := func() bool {
 			select {
 			case <-g.hasRoom():
@@ -29,8 +33,13 @@ func TestNoMoreAreAcceptedWhenACrowdWaits(t *testing.T) {
 			all = append(all, visitorOf(g, i, time.Hour))
 			queue(g, all[i])
 		}
-		if hasRoom() {
-			t.Error("there is room when four wait")
+		for range 2 {
+			if hasRoom() {
+				t.Error("there is room when four wait")
+			}
+		}
+		if said := log.String(); strings.Count(said, "waiting=4") != 1 || g.waitingNow() != 4 {
+			t.Errorf("the log says %q, and %d wait; want four, once", said, g.waitingNow())
 		}
 		again := g.hasRoom()
 		for _, p := range all[:2] {
@@ -101,7 +110,7 @@ func TestOverloadIsComputedForClientsThatWait(t *testing.T) {
 }
 
 func BenchmarkGateOfNobodyElse(b *testing.B) {
-	g := newHandshakeGate()
+	g := newHandshakeGate(slog.New(slog.DiscardHandler))
 	defer g.close()
 	p := visitorOf(g, 1, time.Second)
 	for b.Loop() {

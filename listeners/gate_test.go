@@ -1,6 +1,7 @@
 package listeners
 
 import (
+	"log/slog"
 	"net/netip"
 	"slices"
 	"sync"
@@ -13,7 +14,7 @@ import (
 
 // gateOf is a gate with so many places, whose bell makes no sound: who leaves lets in the next.
 func gateOf(places int) *handshakeGate {
-	g := newHandshakeGate()
+	g := newHandshakeGate(slog.New(slog.DiscardHandler))
 	g.places = places
 	g.close()
 	return g

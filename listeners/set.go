@@ -83,7 +83,7 @@ type entry struct {
 func Bind(cfg Config, r Resolver) (*Set, error) {
 	cfg = cfg.withDefaults()
 	cfg.tellIPv6()
-	s := &Set{guard: &guard{resolver: r, log: cfg.Log}, gate: newHandshakeGate()}
+	s := &Set{guard: &guard{resolver: r, log: cfg.Log}, gate: newHandshakeGate(cfg.Log)}
 	s.faults.log, s.dismissals.log = cfg.Log, cfg.Log
 	s.latest.Store(&cfg) // so that listeners find one before the change is applied
 	change, err := s.Prepare(cfg)
@@ -121,6 +121,9 @@ func (s *Set) Dismissals(t query.Transport) uint64 { return s.dismissals.counts[
 // TurnedAway is how many handshakes of a transport ended since Bind because too many
 // waited to be computed. There are such over DoT and DoH.
 func (s *Set) TurnedAway(t query.Transport) uint64 { return s.gate.turnedAway[t].Load() }
+
+// HandshakesWaiting is how many TLS handshakes over DoT and DoH wait for a CPU.
+func (s *Set) HandshakesWaiting() int { return s.gate.waitingNow() }
 
 // Drops is what the kernel dropped at each UDP address since Bind, a second ago
 // or less. It is known on Linux only.
