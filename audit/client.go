@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"domainpark/query"
 
 	"github.com/miekg/dns"
+	"github.com/quic-go/quic-go"
 )
 
 const (
@@ -55,6 +57,7 @@ type client struct {
 	timeout time.Duration  // of one question, connecting included
 	roots   *x509.CertPool // nil: the system's
 	tlsName string         // expected in certificates instead of the server's own name; empty: that
+	network network        // how to get to servers
 
 	mu           sync.Mutex
 	idle         map[endpoint][]net.Conn // TCP and DoT
@@ -64,9 +67,16 @@ type client struct {
 	certificates map[endpoint]error // what was wrong with the certificate last seen; nil: nothing
 }
 
+// network opens connections; tests have networks of their own.
+type network struct {
+	dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	dialQUIC func(ctx context.Context, address string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error)
+}
+
 func newClient(timeout time.Duration, roots *x509.CertPool, tlsName string) *client {
 	return &client{
 		timeout: timeout, roots: roots, tlsName: tlsName,
+		network:      network{new(net.Dialer).DialContext, quic.DialAddr},
 		idle:         map[endpoint][]net.Conn{},
 		quics:        map[endpoint]*quicSession{},
 		webs:         map[endpoint]*web{},
@@ -161,7 +171,7 @@ func fits(m, r *dns.Msg) error {
 // udp sends m, again when no answer comes, and passes over what is none: it
 // may be somebody else's.
 func (c *client) udp(ctx context.Context, e endpoint, m *dns.Msg, wire []byte) (*dns.Msg, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "udp", e.addr.String())
+	conn, err := c.network.dial(ctx, "udp", e.addr.String())
 	if err != nil {
 		return nil, c.explain(ctx, err)
 	}

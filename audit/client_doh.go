@@ -84,7 +84,7 @@ func (c *client) newWeb(e endpoint) *web {
 			TLSClientConfig:    c.tlsConfig(e, http3.NextProtoH3),
 			DisableCompression: true,
 			Dial: func(ctx context.Context, _ string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
-				return quic.DialAddr(ctx, e.addr.String(), tc, qc)
+				return c.network.dialQUIC(ctx, e.addr.String(), tc, qc)
 			},
 		}
 		w.Transport, w.close = t, func() { t.Close() }
@@ -96,7 +96,7 @@ func (c *client) newWeb(e endpoint) *web {
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: 64 << 10,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", e.addr.String())
+			return c.network.dial(ctx, "tcp", e.addr.String())
 		},
 	}
 	w.Transport, w.close = t, t.CloseIdleConnections

@@ -47,7 +47,7 @@ func (c *client) session(ctx context.Context, e endpoint) (s *quicSession, fresh
 	if known {
 		return s, false
 	}
-	s.conn, s.err = quic.DialAddr(ctx, e.addr.String(), c.tlsConfig(e, "doq"), &quic.Config{HandshakeIdleTimeout: c.timeout})
+	s.conn, s.err = c.network.dialQUIC(ctx, e.addr.String(), c.tlsConfig(e, "doq"), &quic.Config{HandshakeIdleTimeout: c.timeout})
 	close(s.ready)
 	if s.err != nil {
 		c.forget(e, s)

@@ -28,11 +28,16 @@ func (c *client) stream(ctx context.Context, e endpoint, wire []byte) ([]byte, e
 }
 
 func (c *client) dial(ctx context.Context, e endpoint) (net.Conn, error) {
-	if e.transport == query.DoT {
-		d := tls.Dialer{Config: c.tlsConfig(e, "dot")}
-		return d.DialContext(ctx, "tcp", e.addr.String())
+	conn, err := c.network.dial(ctx, "tcp", e.addr.String())
+	if err != nil || e.transport != query.DoT {
+		return conn, err
 	}
-	return new(net.Dialer).DialContext(ctx, "tcp", e.addr.String())
+	secure := tls.Client(conn, c.tlsConfig(e, "dot"))
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return secure, nil
 }
 
 // exchange sends one message on conn and reads the next. It keeps conn when

@@ -1,16 +1,16 @@
 package audit
 
 import (
-	"bytes"
+	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"domainpark/query"
 
@@ -71,7 +71,7 @@ func TestDelegationsThatAreWrong(t *testing.T) {
 	w := newWorld(t)
 	w.park()
 	w.serve(childIP, authority(parseZone(t, childZones)))
-	a := w.audit(Config{Timeout: time.Second})
+	a := w.audit(Config{})
 	for domain, want := range map[string][]string{
 		"absent.com": {"fail delegation not delegated: com has no such domain"},
 		"a.b.parked.com": {
@@ -145,22 +145,29 @@ zone:
 		}
 	}
 	cmd := exec.Command(nsd, "-d", "-c", dir+"/nsd.conf")
-	var log bytes.Buffer
-	cmd.Stderr = &log
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
+	drained := make(chan struct{})
 	w.t.Cleanup(func() {
 		cmd.Process.Signal(os.Interrupt)
+		<-drained
 		cmd.Wait()
 	})
-	c := dns.Client{Net: "tcp", Timeout: 100 * time.Millisecond}
-	for range 100 {
-		_, _, err := c.Exchange(question(zone, dns.TypeSOA, false), net.JoinHostPort(plainIP, fmt.Sprint(w.port)))
-		if err == nil {
-			return
-		}
-		<-time.After(50 * time.Millisecond) // until NSD has read its zone
+	lines, said := bufio.NewScanner(log), ""
+	for lines.Scan() && !strings.Contains(lines.Text(), "nsd started") { // by then its sockets are bound
+		said += lines.Text() + "\n"
 	}
-	w.t.Fatalf("NSD does not answer:\n%s", log.String())
+	go func() {
+		defer close(drained)
+		io.Copy(io.Discard, log)
+	}()
+	c := dns.Client{Net: "tcp", Timeout: patience} // NSD answers when it has read its zone
+	if _, _, err := c.Exchange(question(zone, dns.TypeSOA, false), net.JoinHostPort(plainIP, fmt.Sprint(w.port))); err != nil {
+		w.t.Fatalf("NSD does not answer: %v\n%s", err, said)
+	}
 }

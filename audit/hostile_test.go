@@ -4,16 +4,13 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode"
-
-	"domainpark/query"
 
 	"github.com/miekg/dns"
 )
@@ -126,110 +123,45 @@ func packed(m *dns.Msg) []byte {
 	return wire
 }
 
-// serveBytes serves over UDP and TCP, on one port of 127.0.0.1, what answer
-// makes of queries. More than fits into a datagram is sent truncated.
-func serveBytes(t *testing.T, answer func(*dns.Msg, []byte) []byte) netip.AddrPort {
-	t.Helper()
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
-	udp, err := net.ListenPacket("udp", at.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	tcp, err := net.Listen("tcp", at.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { udp.Close(); tcp.Close() })
-	respond := func(wire []byte) []byte {
-		q := new(dns.Msg)
-		if err := q.Unpack(wire); err != nil {
-			t.Errorf("a query that is none: %v", err)
-			return nil
-		}
-		return answer(q, wire)
-	}
-	go func() {
-		buf := make([]byte, 65535)
-		for {
-			n, from, err := udp.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			out := respond(buf[:n])
-			if len(out) > 1232 {
-				q := new(dns.Msg)
-				if q.Unpack(buf[:n]) == nil {
-					m := new(dns.Msg).SetReply(q)
-					m.Truncated = true
-					out = packed(m)
-				}
-			}
-			if len(out) > 0 {
-				udp.WriteTo(out, from)
-			}
-		}
-	}()
-	go func() {
-		for {
-			conn, err := tcp.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				for {
-					wire, err := readFramed(conn)
-					if err != nil {
-						return
-					}
-					out := respond(wire)
-					if len(out) == 0 {
-						io.Copy(io.Discard, conn) // until the client gives up
-						return
-					}
-					conn.Write(framed(out))
-				}
-			}()
-		}
-	}()
-	return at
-}
-
-// TestHostileServers: whatever a server sends, the audit ends, says that the
-// domain fails, and prints nothing that a terminal would obey.
+// TestHostileServers: whatever a server sends, the audit ends in its time, says that
+// the domain fails, and prints nothing that a terminal would obey.
 func TestHostileServers(t *testing.T) {
 	for name, answer := range hostile {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			at := serveBytes(t, answer)
 			for _, cfg := range []Config{
-				{Server: Server{Addr: at}},
-				{Server: Server{Addr: at}, Resolvers: []netip.AddrPort{at}},
-				{Resolvers: []netip.AddrPort{at}},
+				{Server: Server{Addr: hostileAt}},
+				{Server: Server{Addr: hostileAt}, Resolvers: []netip.AddrPort{hostileAt}},
+				{Resolvers: []netip.AddrPort{hostileAt}},
 			} {
-				cfg.Timeout = 150 * time.Millisecond
-				a := New(cfg)
-				a.ports[0] = at.Port()
-				defer a.Close()
-				r := a.Domain(t.Context(), "example.com")
-				if r.Verdict != Fail {
-					t.Errorf("%s", table(t, r))
-				}
-				wire, err := json.Marshal(r)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, text := range []string{table(t, r), string(wire)} {
-					if strings.ContainsFunc(text, func(c rune) bool { return c != '\n' && !unicode.IsPrint(c) }) || len(text) > 100_000 {
-						t.Errorf("not fit to print: %q", text)
+				synctest.Test(t, func(t *testing.T) {
+					a := hostileServer{t, answer}.audit(cfg)
+					defer a.Close()
+					begin := time.Now()
+					r := a.Domain(t.Context(), "example.com")
+					if took := time.Since(begin); took > domainTime*a.cfg.Timeout {
+						t.Errorf("it took %v", took)
 					}
-				}
+					expectFailure(t, r)
+				})
 			}
 		})
+	}
+}
+
+func expectFailure(t *testing.T, r *Report) {
+	t.Helper()
+	if r.Verdict != Fail {
+		t.Errorf("%s", table(t, r))
+	}
+	wire, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{table(t, r), string(wire)} {
+		if strings.ContainsFunc(text, func(c rune) bool { return c != '\n' && !unicode.IsPrint(c) }) || len(text) > 100_000 {
+			t.Errorf("not fit to print: %q", text)
+		}
 	}
 }
 
@@ -237,7 +169,7 @@ func TestHostileServers(t *testing.T) {
 // name servers of somebody else's, and the resolver is not asked for them all.
 func TestHostileServersThatNameThousands(t *testing.T) {
 	var lookups atomic.Int64
-	at := serveBytes(t, func(q *dns.Msg, _ []byte) []byte {
+	answer := func(q *dns.Msg, _ []byte) []byte {
 		m, name := good(q), q.Question[0].Name
 		switch {
 		case q.Question[0].Qtype == dns.TypeNS && name == "example.com.":
@@ -245,21 +177,22 @@ func TestHostileServersThatNameThousands(t *testing.T) {
 			for i := range 2000 {
 				m.Answer = append(m.Answer, rr("example.com. NS n%d.victim.example.", i))
 			}
-			m.Extra = append(m.Extra, rr("a.example.com. A 127.0.0.1"))
+			m.Extra = append(m.Extra, rr("a.example.com. A %s", hostileAt.Addr()))
 		case q.Question[0].Qtype == dns.TypeNS:
 			m.Answer = append(m.Answer, rr("%s NS a.example.com.", name))
 		case strings.HasSuffix(name, ".victim.example."):
 			lookups.Add(1)
 		case q.Question[0].Qtype == dns.TypeA && name == "a.example.com.":
-			m.Answer = append(m.Answer, rr("a.example.com. A 127.0.0.1"))
+			m.Answer = append(m.Answer, rr("a.example.com. A %s", hostileAt.Addr()))
 		}
 		m.Compress = true
 		return packed(m)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		a := hostileServer{t, answer}.audit(Config{Resolvers: []netip.AddrPort{hostileAt}})
+		defer a.Close()
+		a.Domain(t.Context(), "example.com")
 	})
-	a := New(Config{Resolvers: []netip.AddrPort{at}, Timeout: 2 * time.Second})
-	a.ports[query.UDP], a.ports[query.TCP] = at.Port(), at.Port()
-	defer a.Close()
-	a.Domain(t.Context(), "example.com")
 	if n := lookups.Load(); n == 0 || n > 2*2*maxServers {
 		t.Errorf("%d lookups for name servers, want 1 to %d", n, 2*2*maxServers)
 	}

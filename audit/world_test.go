@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -17,6 +18,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,6 +26,7 @@ import (
 	"domainpark/query"
 
 	"github.com/miekg/dns"
+	"github.com/quic-go/quic-go"
 )
 
 var update = flag.Bool("update", false, "write what the tests find as what they want")
@@ -124,11 +127,24 @@ func newWorld(t *testing.T) *world {
 // audit is an Audit that knows this internet and no other.
 func (w *world) audit(cfg Config) *Audit {
 	cfg.Resolvers = []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr(resolverIP), w.port)}
-	cfg.Roots = w.roots
+	cfg.Roots, cfg.Timeout = w.roots, patience
 	a := New(cfg)
 	a.ports = w.ports
+	a.client.network.dialQUIC = w.dialQUIC
 	w.t.Cleanup(a.Close)
 	return a
+}
+
+// patience is how long an answer may take that comes.
+const patience = time.Minute
+
+// dialQUIC finds nobody at once where this server is not: nothing tells who speaks
+// QUIC that a port is closed, so it would wait for the whole time-out.
+func (w *world) dialQUIC(ctx context.Context, address string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
+	if ip, _, _ := net.SplitHostPort(address); ip != parkIP1 && ip != parkIP2 {
+		return nil, syscall.ECONNREFUSED
+	}
+	return quic.DialAddr(ctx, address, tc, qc)
 }
 
 // serve serves DNS over UDP and TCP at an address.
@@ -290,7 +306,7 @@ func (w *world) iterate(q *dns.Msg, depth int) *dns.Msg {
 		ask.RecursionDesired = false
 		var m *dns.Msg
 		for _, ip := range servers {
-			c := dns.Client{Timeout: time.Second}
+			c := dns.Client{Timeout: patience}
 			var err error
 			if m, _, err = c.Exchange(ask, net.JoinHostPort(ip, fmt.Sprint(w.port))); err == nil && m.Rcode != dns.RcodeRefused {
 				break
