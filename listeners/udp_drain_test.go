@@ -67,15 +67,16 @@ func TestUDPStopUnderLoadAnswersAllThatIsReceived(t *testing.T) {
 				return mirror(dst, q)
 			})
 			s := startUDP(t, open, netip.MustParseAddrPort("127.0.0.1:0"), 2, r)
-			stopped := make(chan struct{})
+			var asking []net.Conn
 			var wg sync.WaitGroup
 			for range clients {
 				c := dial(t, "udp", s.addr().String())
-				wg.Go(func() { keepAsking(c, window, stopped, answered) })
+				asking = append(asking, c)
+				wg.Go(func() { keepAsking(c, window, answered) })
 			}
 			answered.wait(t)
 			s.stop(t)
-			close(stopped)
+			farewell(t, s.addr().String(), asking)
 			wg.Wait()
 			if resolved.Load() != answered.n.Load() {
 				t.Errorf("%d queries resolved, %d answers arrived", resolved.Load(), answered.n.Load())
@@ -84,33 +85,42 @@ func TestUDPStopUnderLoadAnswersAllThatIsReceived(t *testing.T) {
 	}
 }
 
-// keepAsking keeps window queries under way until the server has stopped, and
-// then takes the answers that are still in its socket.
-func keepAsking(c net.Conn, window int, stopped <-chan struct{}, answered *milestone) {
+// farewells come from the address of a server that is gone, and so behind all its
+// answers.
+var farewells = []byte("that was all")
+
+func farewell(t *testing.T, server string, clients []net.Conn) {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, c := range clients {
+		if _, err := conn.WriteTo(farewells, c.LocalAddr()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// keepAsking keeps window queries under way until the farewell. When some get lost
+// it asks anew.
+func keepAsking(c net.Conn, window int, answered *milestone) {
 	buf := make([]byte, 64)
-	for open := true; ; {
+	for {
 		for range window {
-			if !open {
-				break
-			}
 			_, _ = c.Write(testMessage(1, 12)) // the server may be gone
 		}
 		for range window {
 			_ = c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
-			_, err := c.Read(buf)
-			if err == nil {
-				answered.count()
-				continue
+			n, err := c.Read(buf)
+			if err != nil {
+				break
 			}
-			if isTimeout(err) && !open {
-				return // the server is gone, and the socket is empty
+			if bytes.Equal(buf[:n], farewells) {
+				return
 			}
-			break
-		}
-		select {
-		case <-stopped:
-			open = false
-		default:
+			answered.count()
 		}
 	}
 }
