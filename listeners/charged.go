@@ -28,6 +28,7 @@ var errHandshakes = errors.New("more handshakes a second than a client may make"
 // and breaks off what is too much. The client sees an alert, and costs us
 // reading its hello. What may go on waits at the gate.
 func charged(config *tls.Config, accounts Connections) *tls.Config {
+	config = timed(config)
 	c := config.Clone()
 	// A connection keeps its config for life: one for all of them is 500 bytes
 	// less for each.
@@ -51,6 +52,23 @@ func charged(config *tls.Config, accounts Connections) *tls.Config {
 			return claimed, nil
 		}
 		return chargedCertificate(own, accounts), nil
+	}
+	return c
+}
+
+// timed returns a copy of config whose handshakes are not thought to be dear when
+// their certificate comes from far away.
+func timed(config *tls.Config) *tls.Config {
+	fetch := config.GetCertificate
+	if fetch == nil {
+		return config
+	}
+	c := config.Clone()
+	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if conn, ok := hello.Conn.(passes); ok {
+			defer conn.way().aside()()
+		}
+		return fetch(hello)
 	}
 	return c
 }

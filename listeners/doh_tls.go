@@ -194,8 +194,9 @@ func (s *tlsSocket) faulted(c *accountedConn) {
 	}
 }
 
-// shake does the handshake of raw, which ends when the socket is closed.
-func (s *tlsSocket) shake(raw *accountedConn) (c *tls.Conn, err error) {
+// shake does the handshake of raw, which ends when the socket is closed, or by a time
+// that its reads and writes know.
+func (s *tlsSocket) shake(raw *accountedConn, by time.Time) (c *tls.Conn, err error) {
 	stop := context.AfterFunc(s.ctx, func() {
 		raw.passing.bar()
 		_ = raw.Close()
@@ -209,7 +210,7 @@ func (s *tlsSocket) shake(raw *accountedConn) (c *tls.Conn, err error) {
 		return nil, err
 	}
 	raw.toll = raw.greeting.toll
-	raw.passing.begin(newPassage(s.cfg, query.DoH, &raw.greeting.records, remote(raw).Addr()))
+	raw.passing.begin(newPassage(s.cfg, query.DoH, &raw.greeting.records, remote(raw).Addr(), by))
 	defer raw.passing.end()
 	c = tls.Server(raw, s.config)
 	return c, c.Handshake()
@@ -217,8 +218,9 @@ func (s *tlsSocket) shake(raw *accountedConn) (c *tls.Conn, err error) {
 
 func (s *tlsSocket) handshake(raw *accountedConn) {
 	defer s.faulted(raw)
-	_ = raw.SetDeadline(time.Now().Add(s.cfg.now().Timeouts.Handshake))
-	c, err := s.shake(raw)
+	by := time.Now().Add(s.cfg.now().Timeouts.Handshake)
+	_ = raw.SetDeadline(by)
+	c, err := s.shake(raw, by)
 	if err != nil {
 		s.log.Debug("TLS handshake failed", "transport", "doh", "client", raw.RemoteAddr().String(), "error", err)
 		explain(err)

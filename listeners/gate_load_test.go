@@ -71,7 +71,8 @@ func TestOverloadIsComputedForClientsThatWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const cost, secs = 200 * time.Microsecond, 5
 		const capacity = int64(secs * time.Second / cost)
-		g := gateOf(placesPerCPU)
+		g := gateOf(1)
+		g.cost = cost
 		longest := time.Second + 2*g.lease()
 		cpu := make(chan struct{}, 1)
 		var done, prompt, other atomic.Int64
@@ -79,12 +80,12 @@ func TestOverloadIsComputedForClientsThatWait(t *testing.T) {
 			time.Sleep(cost / 3)
 			came := time.Now()
 			go func() {
-				p := &passage{gate: g, patience: time.Second,
+				p := &passage{gate: g, patience: time.Second, by: came.Add(3 * time.Second),
 					network: networkOf(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}))}
 				err := p.enter()
 				if err == nil {
 					cpu <- struct{}{}
-					p.began = time.Now()
+					p.began = time.Now() // the goroutines of the test take no turns
 					time.Sleep(cost)
 					g.leave(p)
 					<-cpu

@@ -2,10 +2,34 @@ package listeners
 
 import "time"
 
+// placesPerCPU is how many handshakes are computed at once: no more than make others wait
+// for mostDelay, and one in any case.
+func (g *handshakeGate) placesPerCPU() int {
+	return int(min(max(mostDelay/g.cost, 1), mostPlacesPerCPU))
+}
+
+// full tells whether there is no place.
+func (g *handshakeGate) full() bool { return g.inside.n >= g.cpus*g.placesPerCPU() }
+
 // lease is how long a place is kept when others wait: twice as long as it takes to compute
 // all that a CPU has a place for. So half of what it computes can be handshakes, however
 // busy others keep it.
-func (g *handshakeGate) lease() time.Duration { return 2 * placesPerCPU * g.cost }
+func (g *handshakeGate) lease() time.Duration {
+	return 2 * time.Duration(g.placesPerCPU()) * g.cost
+}
+
+// learn notes how long a first flight took. A key that is slow is known after ten of them,
+// one that is quick after a hundred: a gate that is too narrow for a moment costs
+// nothing. One flight that was held up, by whatever it was, changes little.
+func (g *handshakeGate) learn(took time.Duration) {
+	const rises, falls = 8, 32 // by so many parts of what a flight differs by
+	took = min(took, 4*g.cost, mostCost)
+	by := (took - g.cost) / falls
+	if took > g.cost {
+		by = (took - g.cost) / rises
+	}
+	g.cost = max(g.cost+by, leastCost)
+}
 
 // waiting is how many wait.
 func (g *handshakeGate) waiting() int { return g.first.n + g.others.n }
@@ -26,20 +50,29 @@ func (g *handshakeGate) tell(p *passage, err error) {
 	p.word <- err
 }
 
-// trim turns away who has waited for too long. The caller holds mu, as for all here but ring
-// and goOff.
-func (g *handshakeGate) trim(now time.Time) {
+// trim turns away who has waited for longest when too many wait. The caller holds mu, as
+// for all here but turnAway, ring and goOff.
+func (g *handshakeGate) trim() {
 	for _, l := range []*line{&g.others, &g.first} {
-		for l.front != nil && (g.waiting() > g.queued || !now.Before(l.front.until)) {
+		for l.front != nil && g.waiting() > g.queued {
 			g.tell(l.front, errTurnedAway)
 		}
+	}
+}
+
+// turnAway is for p, if it still waits: it has done so for too long.
+func (g *handshakeGate) turnAway(p *passage) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p.in == &g.first || p.in == &g.others {
+		g.tell(p, errTurnedAway)
 	}
 }
 
 // wake sees to it that move is called, since somebody waits: if there is a place, when
 // everybody else who is ready has had a turn, and in any case when a lease is over.
 func (g *handshakeGate) wake(now time.Time) {
-	if g.inside.n < g.places && !g.bell.ring() {
+	if !g.full() && !g.bell.ring() {
 		g.move(now)
 	}
 	if g.waiting() > 0 && !g.armed {
@@ -47,20 +80,22 @@ func (g *handshakeGate) wake(now time.Time) {
 	}
 }
 
-// move does what is due: it turns away who has waited for too long, ends leases and
-// lets in who is next. A lease that ended late shortens the one behind it, so that the
-// number of places a second is kept by a server that is too busy to call move in time.
+// move ends leases that are over and lets in who is next. A lease that ended late
+// shortens the one behind it, so that the number of places a second is kept by a server
+// that is too busy to call move in time.
 func (g *handshakeGate) move(now time.Time) {
-	g.trim(now)
 	for g.waiting() > 0 {
 		since := now
-		if g.inside.n >= g.places {
+		if g.full() {
 			late := now.Sub(g.inside.front.since) - g.lease()
 			if late < 0 {
 				return
 			}
 			since = now.Add(-min(late, g.lease()))
 			g.inside.remove(g.inside.front)
+			if g.full() {
+				continue // there are fewer places than there were
+			}
 		}
 		p := g.next(now)
 		g.tell(p, nil)

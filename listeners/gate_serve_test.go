@@ -26,7 +26,7 @@ func gateServer(t *testing.T, shut bool, change func(*Config)) *running {
 	s := start(t, cfg, mirror)
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
-	s.gate.places = 1
+	s.gate.cpus, s.gate.cost = 1, mostDelay
 	if shut {
 		s.gate.cost = time.Hour
 		s.gate.inside.add(visitorOf(s.gate, 1, time.Hour), time.Now())

@@ -3,6 +3,7 @@ package listeners
 import (
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"sync/atomic"
 	"syscall"
@@ -17,25 +18,26 @@ type passage struct {
 	transport query.Transport
 	network   netip.Prefix
 	patience  time.Duration   // how long it may wait
+	by        time.Time       // when the handshake must be done
 	conn      syscall.RawConn // tells whether the client is there; nil: that is not known
 
 	// The handshake's goroutine's.
 	due    bool       // its first flight is begun, and not yet computed
 	paused bool       // it has given its place back to wait for the client
 	word   chan error // nil, or why there is no place; made before it waits
+	began  time.Time  // to be computed; zero: it is not
 
 	// The gate's, guarded by its mu.
 	in             *line // which it is in; nil: none
 	before, behind *passage
 	since          time.Time // it is in that line
-	until          time.Time // it may wait; zero: it never had to
-	began          time.Time // to be computed, after it had to wait; zero: it did not, or is computed
 	barred         bool      // its connection is closed: it gets no place any more
 }
 
-// newPassage is for a handshake whose connection is below, for a server with cfg.
-func newPassage(cfg *Config, t query.Transport, below *records, client netip.Addr) *passage {
-	p := &passage{gate: cfg.gate, transport: t, network: networkOf(client), patience: cfg.now().Timeouts.Handshake / 3}
+// newPassage is for a handshake whose connection is below, for a server with cfg. It has
+// to be done by a time that was set when it began.
+func newPassage(cfg *Config, t query.Transport, below *records, client netip.Addr, by time.Time) *passage {
+	p := &passage{gate: cfg.gate, transport: t, network: networkOf(client), patience: cfg.now().Timeouts.Handshake / 3, by: by}
 	if below.calls != nil {
 		p.conn = below.calls.conn
 	}
@@ -132,23 +134,53 @@ func enterGate(conn net.Conn) error {
 
 // enter waits for a place, if there is none.
 func (p *passage) enter() error {
-	waits, err := p.gate.join(p, time.Now())
-	if err != nil {
+	now := time.Now()
+	waits, err := p.gate.join(p, now)
+	switch {
+	case err != nil:
 		return err
-	}
-	if !waits {
+	case waits:
+		if err := p.wait(now); err != nil {
+			return err
+		}
+	default:
 		// All others that are ready go first, and those with a hello come here. Without
 		// that no CPU would find out that there is a crowd: it computes one handshake
 		// after the other, and none of them finds a place taken.
 		runtime.Gosched()
-		return nil
-	}
-	if err := <-p.word; err != nil {
-		return err
-	}
-	if p.conn != nil && hungUp(p.conn) {
-		return errHungUp
 	}
 	p.began = time.Now()
+	if !p.began.Before(p.by) {
+		return os.ErrDeadlineExceeded
+	}
 	return nil
+}
+
+// wait returns when p, which has joined the gate at now, is told that it has a place.
+// It waits for as long as it was to when it came, whatever the settings become, and not
+// beyond the end of its handshake.
+func (p *passage) wait(now time.Time) (err error) {
+	enough := time.NewTimer(min(p.patience, p.by.Sub(now)))
+	defer enough.Stop()
+	select {
+	case err = <-p.word:
+	case <-enough.C:
+		p.gate.turnAway(p)
+		err = <-p.word
+	}
+	if err == nil && p.conn != nil && hungUp(p.conn) {
+		err = errHungUp
+	}
+	return err
+}
+
+// aside is for a deferred call: what is done from now until then is no computing, and may
+// take any time.
+func (w *passing) aside() (done func()) {
+	p := w.now.Load()
+	if p == nil || p.began.IsZero() {
+		return func() {}
+	}
+	from := time.Now()
+	return func() { p.began = p.began.Add(time.Since(from)) }
 }

@@ -109,7 +109,7 @@ func (c *stream) handshake() (done bool) {
 	c.arm()
 	err := s.admit(c.server.accounts, c.client.Addr())
 	if err == nil {
-		s.passing.begin(newPassage(c.server.cfg, c.server.transport, &s.records, c.client.Addr()))
+		s.passing.begin(newPassage(c.server.cfg, c.server.transport, &s.records, c.client.Addr(), c.idleBy))
 		s.tls = c.server.secure(&s.records)
 		err = s.tls.Handshake()
 		s.passing.end()

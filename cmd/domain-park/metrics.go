@@ -35,7 +35,7 @@ func (srv *server) serverMetrics(set *listeners.Set) telemetry.Source {
 			{Name: "connection_dismissals_total", Type: telemetry.Total, Labels: []string{"transport"},
 				Help: "Connections that were ended because their client asked on for more than it may (policy.requests, or the access lists): over DoH, DoH3 and DoQ after more refusals in a row than policy.connections.streams, but 100 at least; over TCP and DoT, where nothing says no, after one. Those at listen.http are among doh."},
 			{Name: "handshakes_shed_total", Type: telemetry.Total, Labels: []string{"transport"},
-				Help: "TLS handshakes that were let through by policy and then turned away, because more of them came than the CPUs can compute: they had waited for a third of policy.timeouts.handshake, or too many waited."},
+				Help: "TLS handshakes that were let through by policy and then turned away, because more of them came than the CPUs can compute: they had waited for a third of policy.timeouts.handshake, or to its end, or too many waited."},
 			{Name: "handshakes_waiting", Type: telemetry.Level,
 				Help: "TLS handshakes over DoT and DoH that wait to be computed. Above 2048 a CPU no more connections are accepted there, until half of them are gone; those that come meanwhile wait in the kernel's queue."},
 			{Name: "task_panics_total", Type: telemetry.Total,
