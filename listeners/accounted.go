@@ -57,6 +57,7 @@ type accountedConn struct {
 	toll     toll      // what the client has paid before crypto/tls knew of it
 	passing  passing   // of the handshake
 	unserved bool      // net/http has begun to read a request that no handler has yet; its goroutine's
+	idling   int       // how many read deadlines net/http sets before the next request has begun; its goroutine's
 
 	evicted atomic.Bool // it had to make room
 
@@ -123,6 +124,30 @@ func (c *accountedConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
+// SetReadDeadline implements net.Conn. Behind an answer net/http sets two before it
+// reads a header: one for the idle connection, and one when the first four bytes of
+// the next request are there. It tells in no other way that a request which it then
+// refuses has begun: to ConnState the connection is idle until it is closed. From then
+// on the time for a header runs, and the time to be idle is over.
+func (c *accountedConn) SetReadDeadline(by time.Time) error {
+	if c.idling > 0 {
+		if c.idling--; c.idling == 0 {
+			c.unserved = true
+			c.stay()
+		}
+	}
+	return c.Conn.SetReadDeadline(by)
+}
+
+// stay keeps it from being closed as idle.
+func (c *accountedConn) stay() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.idle != nil {
+		c.idle.Stop()
+	}
+}
+
 // way implements passes.
 func (c *accountedConn) way() *passing { return &c.passing }
 
@@ -155,15 +180,13 @@ func watch(longest time.Duration) func(net.Conn, http.ConnState) {
 		if own == nil {
 			return
 		}
-		own.mu.Lock()
-		defer own.mu.Unlock()
-		if own.idle != nil {
-			own.idle.Stop()
-		}
+		own.stay()
 		if state != http.StateIdle {
 			return
 		}
 		if left := own.accounts.Idle(); left < longest {
+			own.mu.Lock()
+			defer own.mu.Unlock()
 			own.idle = time.AfterFunc(left, func() { _ = c.Close() })
 		}
 	}
@@ -185,10 +208,8 @@ func firstWithin(first time.Duration, next func(net.Conn, http.ConnState)) func(
 
 // unserved is next for a server that charges a request which no handler gets to see,
 // as net/http refuses it by itself or it breaks off: like one without a query. The
-// connection is over then, whatever the account says. Behind a request that was
-// answered net/http does not tell one that it refuses from the end of the connection,
-// so there it costs the connection alone. What we end ourselves, to make room or because
-// the server stops, is charged to nobody.
+// connection is over then, whatever the account says. What we end ourselves, to make
+// room or because the server stops, is charged to nobody.
 func (s *httpServer) unserved(cfg *Config, next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
 	return func(c net.Conn, state http.ConnState) {
 		next(c, state)
@@ -196,7 +217,9 @@ func (s *httpServer) unserved(cfg *Config, next func(net.Conn, http.ConnState)) 
 		switch {
 		case own == nil:
 		case state == http.StateActive:
-			own.unserved = true
+			own.unserved, own.idling = true, 0
+		case state == http.StateIdle:
+			own.idling = 2
 		case state == http.StateClosed && own.unserved && !own.evicted.Load() && !s.stopping.Load():
 			own.charge(cfg.now().Requests)
 		}

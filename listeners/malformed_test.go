@@ -1,20 +1,13 @@
 package listeners
 
 import (
-	"context"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
-	"net/netip"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/http2"
-
-	"domainpark/query"
 )
 
 // h2Faults are requests that are reset, each on stream 1 of a connection of its own.
@@ -182,48 +175,6 @@ func TestHTTP2RequestsThatMakeRoomAreNotCharged(t *testing.T) {
 	}
 }
 
-// Half a request over HTTP/1.1 is charged when its client ends it, and not when we do.
-func TestHTTP1RequestsThatAreLostByUsAreNotCharged(t *testing.T) {
-	for name, c := range map[string]struct {
-		end     func(client net.Conn, l *ledger, stop func())
-		charged int32
-	}{
-		"left by the client": {func(client net.Conn, _ *ledger, _ func()) { client.Close() }, 1},
-		"makes room":         {func(_ net.Conn, l *ledger, _ func()) { l.accounts()[0].evict() }, 0},
-		"drain":              {func(_ net.Conn, _ *ledger, stop func()) { stop() }, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				account, accounts, socket := new(limit), newLedger(), newPipes()
-				cfg := &Config{Log: slog.New(slog.DiscardHandler), Requests: account.admits, Connections: accounts,
-					Timeouts: Timeouts{Shutdown: time.Second}.withDefaults(), faults: new(faults)}
-				l := &httpListener{accountedSocket{socket, accounts, cfg}, newHTTPServer(cfg, http.NotFoundHandler()), cfg}
-				ctx, stop := context.WithCancel(t.Context())
-				done := make(chan error)
-				go func() { done <- l.serve(ctx) }()
-				client := socket.dial()
-				write(t, client, []byte("GET / HTTP/1.1\r\nHo"))
-				synctest.Wait()
-				answer := make(chan struct{})
-				go func() { // a pipe has no room for what net/http says at last
-					defer close(answer)
-					_, _ = io.Copy(io.Discard, client)
-				}()
-				c.end(client, accounts, stop)
-				<-answer
-				synctest.Wait()
-				stop()
-				if err := <-done; err != nil {
-					t.Error(err)
-				}
-				if n := account.asked.Load(); n != c.charged {
-					t.Errorf("charged %d times, want %d", n, c.charged)
-				}
-			})
-		})
-	}
-}
-
 // Who sends nothing but them over the limit is told GOAWAY behind as many as over HTTP/3.
 func TestMalformedHTTP2RequestsOverTheLimitEndTheConnection(t *testing.T) {
 	account := new(limit)
@@ -240,59 +191,4 @@ func TestMalformedHTTP2RequestsOverTheLimitEndTheConnection(t *testing.T) {
 			t.Errorf("%d resets before GOAWAY, want %d", n, maxStreams+1)
 		}
 	})
-}
-
-// net/http refuses some requests before a handler sees them, and forgets those that
-// break off. They are charged, once, and requests that are answered are not charged twice.
-func TestHTTP1RequestsThatNoHandlerSeesAreCharged(t *testing.T) {
-	ask := "GET " + getPath(plainQuery) + " HTTP/1.1\r\nHost: localhost\r\n\r\n"
-	for name, c := range map[string]struct {
-		request string
-		status  string // of the last answer; empty: none
-		charged int32
-	}{
-		"nothing":                 {"", "", 0},
-		"a query":                 {ask, "200", 0},
-		"two queries":             {ask + ask, "200", 0},
-		"no HTTP":                 {"query\r\n\r\n", "400", 1},
-		"no host":                 {"GET / HTTP/1.1\r\n\r\n", "400", 1},
-		"two lengths":             {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "400", 1},
-		"another version":         {"GET / HTTP/3.0\r\nHost: a\r\n\r\n", "505", 1},
-		"a coding that is not":    {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: odd\r\n\r\n", "501", 1},
-		"an odd expectation":      {"GET / HTTP/1.1\r\nHost: a\r\nExpect: all\r\n\r\n", "417", 1},
-		"a header that goes on":   {"GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes) + "\r\n\r\n", "431", 1},
-		"half a header":           {"GET / HTTP/1.1\r\nHo", "400", 1},
-		"no HTTP behind the page": {"GET / HTTP/1.1\r\nHost: a\r\n\r\nquery\r\n\r\n", "400", 1}, // the page, which was answered
-	} {
-		t.Run(name, func(t *testing.T) {
-			account, accounts := new(limit), newLedger()
-			cfg := webConfig()
-			cfg.DoH, cfg.Requests, cfg.Connections = []string{"127.0.0.1:0"}, account.admits, accounts
-			s := start(t, cfg, cacheable)
-			conn := dialTLS(t, s.addrOf(t, "doh"), "http/1.1")
-			write(t, conn, []byte(c.request))
-			if err := conn.CloseWrite(); err != nil {
-				t.Fatal(err)
-			}
-			said, _ := io.ReadAll(conn)
-			if last := string(said[max(0, strings.LastIndex(string(said), "HTTP/1.1 ")):]); !strings.HasPrefix(strings.TrimPrefix(last, "HTTP/1.1 "), c.status) || (last == "") != (c.status == "") {
-				t.Errorf("got %.60q, want %s", last, c.status)
-			}
-			conn.Close()
-			settled(t, "open connections", 0, accounts.open)
-			settled(t, "charges that are missing", 0, func() int { return int(c.charged - account.asked.Load()) })
-		})
-	}
-}
-
-// The account is asked where nothing recovers.
-func TestAPanicOverARequestThatNoHandlerSeesCostsItsConnectionOnly(t *testing.T) {
-	cfg := webConfig()
-	cfg.HTTP, cfg.HTTPHandler = []string{"127.0.0.1:0"}, http.NotFoundHandler()
-	cfg.Requests = func(time.Time, netip.AddrPort, query.Transport) bool { panic("of an account") }
-	s := start(t, cfg, cacheable)
-	conn := dial(t, "tcp", s.addrOf(t, "http"))
-	write(t, conn, []byte("query\r\n\r\n"))
-	expectClosed(t, conn)
-	awaitFault(t, s)
 }
