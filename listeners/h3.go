@@ -1,6 +1,7 @@
 package listeners
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -47,15 +48,17 @@ func newH3(socket *net.UDPConn, cfg *Config, handler *dohHandler) h3Listener {
 }
 
 // h3Conn implements quicConn, and http.Handler for http3. Queries in the usual form
-// are answered here, and everything else by http3, which also has the control stream
-// and QPACK's: with its goroutine, contexts, maps and writers it takes three times the
-// CPU for an answer.
+// are answered here, and all others by http3: with its goroutine, contexts, maps and
+// writers it takes three times the CPU for an answer. Of http3's control stream there is
+// only ours; the client's, and QPACK's, are read here.
 type h3Conn struct {
 	*http3.RawServerConn
 	conn     *quic.Conn
 	handler  *dohHandler
 	refusals *refusals
-	handled  atomic.Int32 // requests that http3 has handed on, and that odd has not seen yet
+	handled  atomic.Int32  // requests that http3 has handed on, and that odd has not seen yet
+	tired    atomic.Int32  // the patience that is used up
+	opened   atomic.Uint32 // the critical streams that the client has opened: 1 << type
 }
 
 func newH3Conn(conn *quic.Conn, handler *dohHandler, refused *refusals) (*h3Conn, error) {
@@ -76,15 +79,34 @@ func (c *h3Conn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // odd has http3 serve s. What it answers or resets by itself, such as a header that
 // is malformed or too long, is charged as a request all the same. A request does not
 // tell which stream it came on, so what was handed on is counted: of streams that end
-// at the same time, the charge may come with another one.
+// at the same time, the charge may come with another one. What is lost because we end
+// the connection is charged to nobody.
 func (c *h3Conn) odd(s *quic.Stream) {
 	c.HandleRequestStream(s)
 	for n := c.handled.Load(); n > 0; n = c.handled.Load() {
 		if c.handled.CompareAndSwap(n, n-1) {
+			c.calm()
 			return
 		}
 	}
+	if c.tire() && endedInOrder(s) {
+		return
+	}
 	c.charge()
+}
+
+// endedInOrder tells whether we have ended the connection of s before s, for no fault
+// of the client's: to make room, because the server stops, or after a panic.
+func endedInOrder(s *quic.Stream) bool {
+	closed, ok := errors.AsType[*quic.ApplicationError](context.Cause(s.Context()))
+	if !ok || closed.Remote {
+		return false
+	}
+	switch http3.ErrCode(closed.ErrorCode) {
+	case http3.ErrCodeNoError, http3.ErrCodeExcessiveLoad, http3.ErrCodeInternalError:
+		return true
+	}
+	return false
 }
 
 // charge charges the client for a request without a query that gets no answer from
@@ -94,9 +116,6 @@ func (c *h3Conn) charge() {
 		c.refusals.add()
 	}
 }
-
-// unidirectional implements quicConn.
-func (c *h3Conn) unidirectional(s *quic.ReceiveStream) { c.HandleUnidirectionalStream(s) }
 
 // stream implements quicConn. As long as it only looks at what has arrived, s is
 // as new, and http3 can have it.
@@ -115,6 +134,7 @@ func (c *h3Conn) stream(s *quic.Stream, now time.Time) (rest func()) {
 
 // answer answers message, which is all there is in s.
 func (c *h3Conn) answer(s *quic.Stream, x *exchange, message []byte, now time.Time) (rest func()) {
+	c.calm()
 	if err := x.take(s); err != nil {
 		c.charge()
 		return c.finish(s, x, err)
