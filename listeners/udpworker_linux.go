@@ -42,7 +42,7 @@ func newUDPWorker(fd int, g *udpGroup, cfg *Config, r Resolver, drops *atomic.Ui
 	w.query.Transport = query.UDP
 	w.query.Worker = cfg.nextWorker()
 	w.in.init(g.address.Addr().IsUnspecified())
-	w.out.init()
+	w.out.init(cutsSegments(fd))
 	return w
 }
 
@@ -193,6 +193,7 @@ func (w *udpWorker) resolveFrom(n int) {
 // (EPERM), no route, or too large. So every call makes progress. When the
 // network takes nothing any more (EAGAIN, after wakeUp), the batch is given up.
 func (w *udpWorker) send() {
+	w.out.gather()
 	for !w.out.empty() {
 		switch errno := w.out.send(w.fd); errno {
 		case 0, unix.EINTR:
@@ -200,6 +201,9 @@ func (w *udpWorker) send() {
 			w.out.reset()
 			w.complain("UDP answers not sent", errno)
 		default:
+			if w.out.part(errno) {
+				continue
+			}
 			w.out.skip()
 			w.complain("UDP answer not sent", errno)
 		}

@@ -14,10 +14,12 @@ type loadKind struct {
 // loads are what is measured. Sixteen connections with fifty queries each on
 // their way stand for the resolvers that send most; one query at a time for
 // all others. Over UDP no more are on their way than the smallest receive
-// buffer of a server takes (212,992 bytes are Linux' default).
+// buffer of a server takes (212,992 bytes are Linux' default); few sockets with
+// many stand for load balancers and forwarders, many with one for resolvers.
 var loads = []loadKind{
-	{"udp", "UDP", "udp", 8, 16, false, false},
+	{"udp", "UDP, 16 queries at once from each of 8 sockets", "udp", 8, 16, false, false},
 	{"udp-half", "UDP, at half of what the server answered above", "udp", 8, 16, false, true},
+	{"udp-1", "UDP, one query at a time from each of 128 sockets", "udp", 128, 1, false, false},
 	{"tcp", "TCP, 50 queries at once on each of 16 connections", "tcp", 16, 50, false, false},
 	{"dot", "DoT, 50 queries at once on each of 16 connections", "dot", 16, 50, false, false},
 	{"doh", "DoH (HTTP/2, POST), 50 queries at once on each of 16 connections", "doh", 16, 50, false, false},

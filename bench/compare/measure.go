@@ -101,7 +101,7 @@ func (p *process) measure(ctx context.Context, g *ground, l loadKind, during tim
 		return nil, err
 	}
 	m := &measurement{r, (after.cpu - before.cpu) / time.Duration(r.Answers), instructions / float64(r.Answers), after.rss}
-	if l.transport == "udp" && !l.half {
+	if l.name == "udp" {
 		p.peak = m.rate()
 	}
 	return m, nil
