@@ -28,7 +28,7 @@ type Change struct {
 // Workers for new ones of UDP. Log is that of Bind. There is one Change at a time.
 func (s *Set) Prepare(cfg Config) (*Change, error) {
 	cfg = cfg.withDefaults()
-	cfg.latest, cfg.drops, cfg.faults, cfg.dismissals, cfg.gate = &s.latest, &s.drops, &s.faults, &s.dismissals, s.gate
+	cfg.latest, cfg.drops, cfg.faults, cfg.dismissals, cfg.gate, cfg.quicGate = &s.latest, &s.drops, &s.faults, &s.dismissals, s.gate, s.quicGate
 	cfg.nextWorker = func() int { return int(s.worker.Add(1)) - 1 }
 	c := &Change{set: s, cfg: &cfg}
 	s.mu.Lock()

@@ -53,9 +53,7 @@ import (
 // What the client was charged stays charged: its hello was read, and one that gets its
 // charge back could have others turned away for nothing.
 //
-// Handshakes of QUIC do not come here. The hooks of crypto/tls do not tell whose flight
-// is computed, quic-go's loop for a connection would stand still meanwhile, and those that
-// come with a forged address could take the places.
+// Handshakes of QUIC have another gate: see gated.
 //
 // It is safe for concurrent use. A nil gate is open: it is that of listeners
 // without a Set.

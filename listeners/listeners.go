@@ -84,6 +84,7 @@ type Config struct {
 	faults     *faults                 // of all listeners of a Set; nil: not counted
 	dismissals *dismissals             // of all listeners of a Set; nil: not counted
 	gate       *handshakeGate          // of all listeners of a Set; nil: handshakes are computed as they come
+	quicGate   *handshakeGate          // the same, for QUIC
 }
 
 // now is the Config that holds for what begins now: another one than cfg, which

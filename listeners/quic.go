@@ -70,7 +70,7 @@ type quicListener struct {
 func newQUIC(socket *net.UDPConn, cfg *Config, p quicProtocol) *quicListener {
 	adviseBuffers(cfg.Log)
 	l := &quicListener{quicProtocol: p, socket: socket, cfg: cfg}
-	l.handshakes = handshakes{accounts: cfg.connections(), busy: p.busy, faults: cfg.faults, transport: p.transport.String()}
+	l.handshakes = handshakes{cfg: cfg, accounts: cfg.connections(), busy: p.busy, faults: cfg.faults, transport: p.transport.String()}
 	l.packets = &quic.Transport{
 		Conn:                  quicSocketOf(socket),
 		ConnectionIDGenerator: mark(socket, cfg),
@@ -160,7 +160,7 @@ func acceptAll(ctx context.Context, ln acceptor, serve func(*quic.Conn)) error {
 // of its own, where a panic would be the end of the process.
 func (l *quicListener) tlsConfig() *tls.Config {
 	given := quicTLS(l.handshakes.recovering(l.cfg.TLS), l.alpn)
-	return chargedTokens(given, chargedSafely{l.cfg.connections(), &l.handshakes})
+	return l.gated(chargedTokens(given, chargedSafely{l.cfg.connections(), &l.handshakes}))
 }
 
 // linger reads on for a while when all connections are closed (RFC 9000 §10.2.1):

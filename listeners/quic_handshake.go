@@ -30,6 +30,7 @@ const retryAbove = 128
 // handshakes decides about the handshakes of a listener and counts those that
 // are unproven. It is safe for concurrent use.
 type handshakes struct {
+	cfg       *Config
 	accounts  Connections
 	busy      quic.ApplicationErrorCode // ends a connection that makes room for another
 	unproven  atomic.Int64
@@ -108,6 +109,8 @@ type handshake struct {
 	over    func()     // takes an unproven one off the count; may be called twice
 	account Connection // nil as long as the address is unproven
 	place   place
+	passing passing   // through the gate
+	by      time.Time // when it must be done
 }
 
 type handshakeKey struct{}
@@ -130,10 +133,10 @@ func (h *handshakes) crowded(claimed net.Addr) (yes bool) {
 // spent on it; when there is no room it is told CONNECTION_REFUSED.
 func (h *handshakes) begin(ctx context.Context, info *quic.ClientInfo) (_ context.Context, err error) {
 	defer h.fails(&err, nil)
-	this := &handshake{proven: info.AddrVerified, over: func() {}}
+	this := &handshake{proven: info.AddrVerified, over: func() {}, by: time.Now().Add(h.cfg.now().Timeouts.Handshake)}
 	this.place.busy = h.busy
 	if this.proven {
-		this.account = h.accounts.Open(time.Now(), addrOf(info.RemoteAddr).Addr(), this.place.leave)
+		this.account = h.accounts.Open(time.Now(), addrOf(info.RemoteAddr).Addr(), this.evict)
 		if this.account == nil {
 			return nil, errCrowded
 		}
@@ -147,6 +150,7 @@ func (h *handshakes) begin(ctx context.Context, info *quic.ClientInfo) (_ contex
 		this.over = sync.OnceFunc(func() { h.unproven.Add(-1) })
 		context.AfterFunc(ctx, this.over)
 	}
+	context.AfterFunc(ctx, this.ended)
 	return context.WithValue(ctx, handshakeKey{}, this), nil
 }
 
@@ -168,7 +172,7 @@ func (h *handshakes) admit(conn *quic.Conn) Connection {
 		if !charge(now, addr) {
 			return nil
 		}
-		if this.account = h.accounts.Open(now, addr, this.place.leave); this.account == nil {
+		if this.account = h.accounts.Open(now, addr, this.evict); this.account == nil {
 			return nil
 		}
 	}

@@ -45,6 +45,7 @@ type Set struct {
 	faults     faults
 	dismissals dismissals
 	gate       *handshakeGate
+	quicGate   *handshakeGate
 
 	mu       sync.Mutex
 	sites    []*site         // in force, in the order of the settings
@@ -83,12 +84,13 @@ type entry struct {
 func Bind(cfg Config, r Resolver) (*Set, error) {
 	cfg = cfg.withDefaults()
 	cfg.tellIPv6()
-	s := &Set{guard: &guard{resolver: r, log: cfg.Log}, gate: newHandshakeGate(cfg.Log)}
+	s := &Set{guard: &guard{resolver: r, log: cfg.Log}, gate: newHandshakeGate(cfg.Log), quicGate: newHandshakeGate(cfg.Log)}
 	s.faults.log, s.dismissals.log = cfg.Log, cfg.Log
 	s.latest.Store(&cfg) // so that listeners find one before the change is applied
 	change, err := s.Prepare(cfg)
 	if err != nil {
 		s.gate.close()
+		s.quicGate.close()
 		return nil, err
 	}
 	change.Apply()
@@ -119,11 +121,13 @@ func (s *Set) Faults() uint64 { return s.faults.count.Load() }
 func (s *Set) Dismissals(t query.Transport) uint64 { return s.dismissals.counts[t].Load() }
 
 // TurnedAway is how many handshakes of a transport ended since Bind because too many
-// waited to be computed. There are such over DoT and DoH.
-func (s *Set) TurnedAway(t query.Transport) uint64 { return s.gate.turnedAway[t].Load() }
+// waited to be computed. There are such over DoT, DoH, DoH3 and DoQ.
+func (s *Set) TurnedAway(t query.Transport) uint64 {
+	return s.gate.turnedAway[t].Load() + s.quicGate.turnedAway[t].Load()
+}
 
-// HandshakesWaiting is how many TLS handshakes over DoT and DoH wait for a CPU.
-func (s *Set) HandshakesWaiting() int { return s.gate.waitingNow() }
+// HandshakesWaiting is how many TLS and QUIC handshakes wait for a CPU.
+func (s *Set) HandshakesWaiting() int { return s.gate.waitingNow() + s.quicGate.waitingNow() }
 
 // Drops is what the kernel dropped at each UDP address since Bind, a second ago
 // or less. It is known on Linux only.
@@ -134,6 +138,7 @@ func (s *Set) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gate.close()
+	s.quicGate.close()
 	return closeAll(s.sites)
 }
 
@@ -154,6 +159,7 @@ func (s *Set) Serve(ctx context.Context) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	s.gate.start()
+	s.quicGate.start()
 	s.mu.Lock()
 	s.serving, s.fail = ctx, fail
 	for _, p := range s.sites {
@@ -168,6 +174,7 @@ func (s *Set) Serve(ctx context.Context) error {
 	s.mu.Unlock()
 	s.running.Wait()
 	s.gate.close()
+	s.quicGate.close()
 	return errors.Join(s.errs...)
 }
 

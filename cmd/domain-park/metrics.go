@@ -35,9 +35,9 @@ func (srv *server) serverMetrics(set *listeners.Set) telemetry.Source {
 			{Name: "connection_dismissals_total", Type: telemetry.Total, Labels: []string{"transport"},
 				Help: "Connections that were ended because their client asked on for more than it may (policy.requests, or the access lists): over DoH, DoH3 and DoQ after more refusals in a row than policy.connections.streams, but 100 at least; over TCP and DoT, where nothing says no, after one. Those at listen.http are among doh."},
 			{Name: "handshakes_shed_total", Type: telemetry.Total, Labels: []string{"transport"},
-				Help: "TLS handshakes that were let through by policy and then turned away, because more of them came than the CPUs can compute: they had waited for a third of policy.timeouts.handshake, or to its end, or too many waited."},
+				Help: "TLS and QUIC handshakes that were let through by policy and then turned away, because more of them came than the CPUs can compute: they had waited for a third of policy.timeouts.handshake, or to its end, or too many waited."},
 			{Name: "handshakes_waiting", Type: telemetry.Level,
-				Help: "TLS handshakes over DoT and DoH that wait to be computed. Above 2048 a CPU no more connections are accepted there, until half of them are gone; those that come meanwhile wait in the kernel's queue."},
+				Help: "TLS and QUIC handshakes that wait to be computed. Above 2048 a CPU over DoT and DoH no more connections are accepted there, until half of them are gone; those that come meanwhile wait in the kernel's queue."},
 			{Name: "task_panics_total", Type: telemetry.Total,
 				Help: "Panics of what works beside the listeners (reloads, certificates, query log, dnstap, reports, watchdog, the administrator's server): a bug, which the log shows. The task was started anew, or the reload failed; queries are answered meanwhile."},
 			{Name: "udp_drops_total", Type: telemetry.Total, Labels: []string{"address"},
@@ -50,7 +50,7 @@ func (srv *server) serverMetrics(set *listeners.Set) telemetry.Source {
 			for _, t := range []query.Transport{query.TCP, query.DoT, query.DoH, query.DoH3, query.DoQ} {
 				s.Add("connection_dismissals_total", float64(set.Dismissals(t)), t.String())
 			}
-			for _, t := range []query.Transport{query.DoT, query.DoH} {
+			for _, t := range []query.Transport{query.DoT, query.DoH, query.DoH3, query.DoQ} {
 				s.Add("handshakes_shed_total", float64(set.TurnedAway(t)), t.String())
 			}
 			s.Add("handshakes_waiting", float64(set.HandshakesWaiting()))
