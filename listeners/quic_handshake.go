@@ -140,18 +140,23 @@ func (h *handshakes) begin(ctx context.Context, info *quic.ClientInfo) (_ contex
 		if this.account == nil {
 			return nil, errCrowded
 		}
-		context.AfterFunc(ctx, func() {
-			var err error
-			defer h.fails(&err, nil)
-			this.account.Close()
-		})
 	} else {
 		h.unproven.Add(1)
 		this.over = sync.OnceFunc(func() { h.unproven.Add(-1) })
-		context.AfterFunc(ctx, this.over)
 	}
-	context.AfterFunc(ctx, this.ended)
+	context.AfterFunc(ctx, func() { h.gone(this) })
 	return context.WithValue(ctx, handshakeKey{}, this), nil
+}
+
+// gone is for the connection of a handshake, done or not, that has ended.
+func (h *handshakes) gone(this *handshake) {
+	var err error
+	defer h.fails(&err, nil)
+	this.over()
+	this.ended()
+	if this.proven {
+		this.account.Close()
+	}
 }
 
 // admit returns the account of a connection whose client is proven, nil when

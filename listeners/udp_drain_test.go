@@ -114,8 +114,11 @@ func keepAsking(c net.Conn, window int, answered *milestone) {
 		for range window {
 			_ = c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 			n, err := c.Read(buf)
-			if err != nil {
+			if isTimeout(err) {
 				break
+			}
+			if err != nil {
+				continue // nobody is at the address any more: it comes before what is there to be read
 			}
 			if bytes.Equal(buf[:n], farewells) {
 				return
