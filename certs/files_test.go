@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"crypto/elliptic"
 	"crypto/tls"
 	"os"
 	"path/filepath"
@@ -221,6 +222,17 @@ func TestNameSelectsTheCertificate(t *testing.T) {
 		client.ServerName = name
 		if got := servedTo(t, s, client); got != firstRSA {
 			t.Errorf("client that takes RSA alone, name %q: got %s, want the RSA certificate %s", name, got, firstRSA)
+		}
+	}
+}
+
+// A key on a curve that no key is exchanged on is served all the same.
+func TestCertificateOnAnotherCurve(t *testing.T) {
+	files, serial := template{names: []string{"ns1.park.example"}, curve: elliptic.P384()}.write(t, t.TempDir(), "1")
+	s := newSource(t, Config{Files: []Pair{files}, Log: (&journal{}).logger()})
+	for name, version := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
+		if got := servedTo(t, s, &tls.Config{ServerName: "ns1.park.example", MaxVersion: version}); got != serial {
+			t.Errorf("%s: got %s, want %s", name, got, serial)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package certs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -66,6 +67,7 @@ func (j *journal) want(t *testing.T, text string, times int) {
 type template struct {
 	names  []string
 	rsa    bool
+	curve  elliptic.Curve
 	before time.Time
 	after  time.Time
 }
@@ -84,7 +86,7 @@ func (m template) make(t testing.TB) (cert *tls.Certificate, certPEM, keyPEM []b
 	if m.rsa {
 		key, err = rsa.GenerateKey(rand.Reader, 2048)
 	} else {
-		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		key, err = ecdsa.GenerateKey(cmp.Or(m.curve, elliptic.P256()), rand.Reader)
 	}
 	must(t, err)
 	x := &x509.Certificate{

@@ -33,6 +33,12 @@ var suites = []uint16{
 	tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 }
 
+// groups are the key exchanges that are offered, and are what every client has one of
+// (P-256 is mandatory: RFC 8446 §9.1, RFC 8422 §5.1). Clients choose among them: with P-384
+// a whole handshake takes four times as much CPU as with X25519, with P-521 fourteen times,
+// and a client that offers nothing else would have had it.
+var groups = []tls.CurveID{tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.X25519, tls.CurveP256}
+
 // Source gives listeners their certificates. All methods may be called by any
 // number of goroutines, Run by one at a time.
 type Source struct {
@@ -166,12 +172,13 @@ func (s *Source) keep(hosts []string) {
 // others replace it by theirs.
 func (s *Source) TLS() *tls.Config {
 	return &tls.Config{
-		MinVersion:     tls.VersionTLS12,
-		CipherSuites:   suites,
-		NextProtos:     []string{acme.ALPNProto},
-		GetCertificate: s.certificate,
-		WrapSession:    s.tickets.EncryptTicket,
-		UnwrapSession:  s.tickets.DecryptTicket,
+		MinVersion:       tls.VersionTLS12,
+		CipherSuites:     suites,
+		CurvePreferences: groups,
+		NextProtos:       []string{acme.ALPNProto},
+		GetCertificate:   s.certificate,
+		WrapSession:      s.tickets.EncryptTicket,
+		UnwrapSession:    s.tickets.DecryptTicket,
 	}
 }
 

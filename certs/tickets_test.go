@@ -109,6 +109,12 @@ func TestProtocolVersionsAndSuites(t *testing.T) {
 		"TLS 1.2 with ChaCha20": {&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256}}, true},
 		"TLS 1.2 with CBC":      {&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}}, false},
 		"TLS 1.1":               {&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, false},
+		"X25519 alone":          {&tls.Config{CurvePreferences: []tls.CurveID{tls.X25519}}, true},
+		"P-256 alone":           {&tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP256}}, true},
+		"a hybrid alone":        {&tls.Config{CurvePreferences: []tls.CurveID{tls.X25519MLKEM768}}, true},
+		"P-521 first":           {&tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP521, tls.CurveP256}}, true},
+		"P-521 alone":           {&tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP521}}, false},
+		"P-521 alone, TLS 1.2":  {&tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP521}, MaxVersion: tls.VersionTLS12}, false},
 	} {
 		client := test.client.Clone()
 		client.InsecureSkipVerify = true
