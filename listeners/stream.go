@@ -21,7 +21,6 @@ type stream struct {
 	raw     *socket
 	secure  *secured // nil: plain TCP
 	client  netip.AddrPort
-	number  int
 	account Connection
 	over    time.Time // when it has lived for as long as it may; zero: never
 	in      inbox

@@ -2,6 +2,7 @@ package listeners
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"domainpark/query"
@@ -23,7 +24,15 @@ type scratch struct {
 	out   []byte
 }
 
-var scratches = sync.Pool{New: func() any { return &scratch{out: make([]byte, 0, 16<<10)} }}
+var scratches = sync.Pool{New: func() any {
+	s := &scratch{out: make([]byte, 0, 16<<10)}
+	s.query.Worker = int(scratchesMade.Add(1))
+	return s
+}}
+
+// scratchesMade numbers the scratches, as Query.Worker: a CPU gets the same one again
+// and again, and so counts where it counted before, whichever connection asks.
+var scratchesMade atomic.Uint32
 
 // answer answers every message that is complete, all in one write if they fit.
 func (c *stream) answer() error {
@@ -55,7 +64,7 @@ func (c *stream) answerFrom(message []byte) error {
 	s := scratches.Get().(*scratch)
 	defer s.release()
 	out, q := s.out, &s.query
-	q.Client, q.Transport, q.Worker = c.client, c.server.transport, c.number
+	q.Client, q.Transport = c.client, c.server.transport
 	q.Received, q.Idle = c.received, c.left(c.server.keepalive(), c.received)
 	var err error
 	for message != nil && err == nil {

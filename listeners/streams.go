@@ -48,7 +48,6 @@ type streams struct {
 	accounts  Connections
 	log       *slog.Logger
 	lines     throttle
-	serial    atomic.Uint32 // numbers connections, for Query.Worker
 
 	secured  handshakers
 	doorstep doorstep       // of whoever calls start
@@ -147,7 +146,6 @@ func (s *streams) start(raw net.Conn) {
 		server: s,
 		raw:    newSocket(raw, s.timeouts().Write),
 		client: remote(raw),
-		number: int(s.serial.Add(1)),
 	}
 	defer s.rejected(c)
 	now := time.Now()
