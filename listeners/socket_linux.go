@@ -119,9 +119,7 @@ func (c *calls) tryRead(fd uintptr) bool {
 // goes on behind them.
 func (c *calls) goesOn(fd uintptr, n int) bool {
 	if c.onward != nil && n > 0 && n < len(c.box.space()) {
-		c.holds, c.held = true, fd
-		used, err := c.onward(c.box, n)
-		c.holds = false
+		used, err := c.goOn(fd, n)
 		if used {
 			c.err = err
 			c.box.vacate()
@@ -130,6 +128,13 @@ func (c *calls) goesOn(fd uintptr, n int) bool {
 	}
 	c.n = n
 	return false
+}
+
+// goOn calls onward, whose panic must not leave the descriptor in its hands.
+func (c *calls) goOn(fd uintptr, n int) (used bool, err error) {
+	c.holds, c.held = true, fd
+	defer func() { c.holds = false }()
+	return c.onward(c.box, n)
 }
 
 // write is io.Writer's Write.

@@ -75,3 +75,19 @@ func TestAWriteWithinAReadWritesToItsConnection(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
+
+// TestAPanicWithinAReadGivesTheDescriptorBack: what is written behind it must not go to
+// whoever has the descriptor's number by then.
+func TestAPanicWithinAReadGivesTheDescriptorBack(t *testing.T) {
+	here, client := directPair(t)
+	c := callsOf(here.TCPConn, func() {})
+	c.onward = func(*inbox, int) (bool, error) { panic("on purpose") }
+	write(t, client, []byte{0})
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = c.receive(new(inbox))
+	}()
+	if c.holds {
+		t.Error("the descriptor is still held")
+	}
+}
