@@ -108,12 +108,12 @@ func (c *accountedConn) Read(p []byte) (int, error) {
 		if c.greeting.box.empty() {
 			c.forget()
 		}
-		return n, nil
+		return n, c.passing.resume(p[:n])
 	}
 	c.passing.pause()
 	n, err := c.Conn.Read(p)
 	if err == nil {
-		err = c.passing.resume()
+		err = c.passing.resume(p[:n])
 	}
 	return n, err
 }

@@ -42,6 +42,7 @@ func charged(config *tls.Config, accounts Connections) *tls.Config {
 			return nil, err
 		}
 		if due == tollFull {
+			signed(hello.Conn)
 			return chosen(config, hello)
 		}
 		own, err := chosen(config, hello)
@@ -100,6 +101,7 @@ func chargedCertificate(config *tls.Config, accounts Connections) *tls.Config {
 		if !accounts.Handshake(time.Now(), remote(hello.Conn).Addr()) {
 			return nil, errHandshakes
 		}
+		signed(hello.Conn)
 		return certificate(config, hello)
 	}
 	return c

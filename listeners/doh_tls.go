@@ -213,7 +213,11 @@ func (s *tlsSocket) shake(raw *accountedConn, by time.Time) (c *tls.Conn, err er
 	raw.passing.begin(newPassage(s.cfg, query.DoH, &raw.greeting.records, remote(raw).Addr(), by))
 	defer raw.passing.end()
 	c = tls.Server(raw, s.config)
-	return c, c.Handshake()
+	if err := c.Handshake(); err != nil {
+		return c, err
+	}
+	raw.passing.succeed(c)
+	return c, nil
 }
 
 func (s *tlsSocket) handshake(raw *accountedConn) {

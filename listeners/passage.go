@@ -1,6 +1,7 @@
 package listeners
 
 import (
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"os"
@@ -22,10 +23,14 @@ type passage struct {
 	conn      syscall.RawConn // tells whether the client is there; nil: that is not known
 
 	// The handshake's goroutine's.
-	due    bool       // its first flight is begun, and not yet computed
-	paused bool       // it has given its place back to wait for the client
-	word   chan error // nil, or why there is no place; made before it waits
-	began  time.Time  // to be computed; zero: it is not
+	heard  plainMessages // from the client
+	due    bool          // its first flight is begun, and not yet computed
+	paused bool          // it has given its place back to wait for the client
+	full   bool          // it is to be signed; otherwise it resumes a session, or has failed so far
+	whole  bool          // all that is dear of it is computed, and can be learnt from
+	word   chan error    // nil, or why there is no place; made before it waits
+	began  time.Time     // to be computed; zero: it is not
+	took   time.Duration // to be computed, until it was last interrupted
 
 	// The gate's, guarded by its mu.
 	in             *line // which it is in; nil: none
@@ -58,6 +63,22 @@ func (w *passing) begin(p *passage) {
 	}
 }
 
+// sign is called when the handshake is to have a signature, once it has been charged for.
+func (w *passing) sign() {
+	if p := w.now.Load(); p != nil && p != shut {
+		p.full = true
+	}
+}
+
+// succeed is end for a handshake that has succeeded. What one of TLS 1.3 costs was learnt
+// with its flight, and one that resumes a session shows nothing of what signatures cost.
+func (w *passing) succeed(c *tls.Conn) {
+	if p := w.now.Load(); p != nil && p != shut && p.due {
+		p.whole = p.full && !c.ConnectionState().DidResume
+	}
+	w.end()
+}
+
 // end gives up a place for good.
 func (w *passing) end() {
 	if p := w.now.Load(); p != nil && p != shut && w.now.CompareAndSwap(p, nil) {
@@ -86,8 +107,7 @@ func (w *passing) enter() error {
 	}
 }
 
-// pause is called before what may have to wait for the client, resume when the client has
-// sent what was waited for.
+// pause is called before what may have to wait for the client.
 func (w *passing) pause() {
 	if p := w.now.Load(); p != nil && p.due && !p.paused {
 		p.paused = true
@@ -95,8 +115,20 @@ func (w *passing) pause() {
 	}
 }
 
-func (w *passing) resume() error {
-	if p := w.now.Load(); p != nil && p.due && p.paused {
+// resume is called with all that crypto/tls reads from a client, also before the handshake
+// needs a place. It waits for one when the message is whole that more is computed from: the
+// second, which is another hello, or the client's keys in TLS 1.2. Nothing asks
+// clients for certificates. A client that sends it byte by byte passes once nevertheless.
+func (w *passing) resume(read []byte) error {
+	p := w.now.Load()
+	if p == nil || p == shut {
+		return nil
+	}
+	if p.heard.whole > 1 {
+		return nil // what follows may be encrypted, and is not dear
+	}
+	p.heard.hear(read)
+	if p.due && p.paused && p.heard.whole > 1 {
 		p.paused = false
 		return p.enter()
 	}
@@ -116,7 +148,7 @@ func (w *passing) wrote(records []byte) {
 	}
 	n := recordIn(records)
 	if n > 0 && n < len(records) && records[0] == recordHandshake && records[n] != recordHandshake {
-		p.due = false
+		p.due, p.whole = false, p.full
 		p.gate.leave(p)
 	}
 }
@@ -130,6 +162,13 @@ func enterGate(conn net.Conn) error {
 		return c.way().enter()
 	}
 	return nil
+}
+
+// signed tells the passage of the handshake of conn that there is to be a signature.
+func signed(conn net.Conn) {
+	if c, ok := conn.(passes); ok {
+		c.way().sign()
+	}
 }
 
 // enter waits for a place, if there is none.
@@ -183,4 +222,12 @@ func (w *passing) aside() (done func()) {
 	}
 	from := time.Now()
 	return func() { p.began = p.began.Add(time.Since(from)) }
+}
+
+// interrupt adds what was computed since it began to the rest.
+func (p *passage) interrupt() {
+	if !p.began.IsZero() {
+		p.took += time.Since(p.began)
+		p.began = time.Time{}
+	}
 }

@@ -1,10 +1,12 @@
 package listeners
 
 import (
+	"bytes"
 	"crypto/tls"
 	"net"
 	"slices"
 	"testing"
+	"time"
 )
 
 // spy is a client's connection that looks at the passage above it.
@@ -99,5 +101,71 @@ func TestOnlyWhatIsDearNeedsAPlace(t *testing.T) {
 				t.Errorf("the client is waited for with a place: %q", got)
 			}
 		})
+	}
+}
+
+// cut is a message in records that are as long as what each has of it.
+func cut(message []byte, each int) (records []byte) {
+	for part := range slices.Chunk(message, each) {
+		records = append(append(records, recordHandshake, 3, 3, byte(len(part)>>8), byte(len(part))), part...)
+	}
+	return records
+}
+
+// TestASecondFlightPassesOnceHoweverItIsCut: and what is encrypted behind it does not.
+func TestASecondFlightPassesOnceHoweverItIsCut(t *testing.T) {
+	hello := append([]byte{helloMessage, 0, 1, 44}, make([]byte, 300)...)
+	keys := append([]byte{16, 0, 0, 33, 32}, make([]byte, 32)...) // RFC 5246 §7.4.7
+	changed := []byte{20, 3, 3, 0, 1, 1}
+	sealed := cut(bytes.Repeat([]byte{16, 0, 0, 0}, 20), 80) // looks like messages
+	for name, after := range map[string][][]byte{
+		"keys":                             {cut(keys, 100), changed, sealed},
+		"keys in records of one byte":      {cut(keys, 1), changed, sealed},
+		"another hello":                    {changed, cut(hello, 1000), sealed},
+		"another hello, in records of one": {changed, cut(hello, 1), sealed},
+	} {
+		for _, each := range []int{1, 3, 1000} {
+			for _, first := range []int{1, 7, 1000} {
+				p := visitorOf(gateOf(1), 1, time.Hour)
+				var w passing
+				w.begin(p)
+				for part := range slices.Chunk(cut(hello, first), each) {
+					w.pause()
+					if err := w.resume(part); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := w.enter(); err != nil {
+					t.Fatal(err)
+				}
+				passed := make([]int, len(after))
+				for i, flight := range after {
+					for part := range slices.Chunk(flight, each) {
+						w.pause()
+						if err := w.resume(part); err != nil {
+							t.Fatal(err)
+						}
+						if !p.paused {
+							passed[i]++
+						}
+					}
+				}
+				want := make([]int, len(after))
+				want[slices.IndexFunc(after, func(f []byte) bool { return f[0] == recordHandshake })] = 1
+				if !slices.Equal(passed, want) {
+					t.Errorf("%s, read %d bytes at a time: its flights have passed %d times, want %d", name, each, passed, want)
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkAHelloIsHeard(b *testing.B) {
+	hello := cut(append([]byte{helloMessage, 0, 6, 0}, make([]byte, 6<<8)...), 1<<14)
+	for b.Loop() {
+		var m plainMessages
+		if m.hear(hello); m.whole != 1 {
+			b.Fatal(m)
+		}
 	}
 }

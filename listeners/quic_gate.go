@@ -1,9 +1,6 @@
 package listeners
 
-import (
-	"crypto/tls"
-	"time"
-)
+import "crypto/tls"
 
 // Handshakes of QUIC have a gate of their own: a crowd of them is none for which
 // connections over TCP may go unaccepted. quic-go computes in the loop of a connection,
@@ -48,24 +45,18 @@ func (l *quicListener) gated(config *tls.Config) *tls.Config {
 	return c
 }
 
-// computed gives the place back, when the first flight is computed. What a flight costs is
-// not learnt from one that has waited for its client.
+// computed gives the place back, when the first flight is computed. What one costs is
+// not learnt from one that has waited for its client, nor from one that has no signature.
 func (h *handshake) computed(s tls.ConnectionState) {
-	if s.HelloRetryRequest {
-		h.ended()
-		return
+	if p := h.passing.now.Load(); p != nil && p != shut {
+		p.whole = !s.HelloRetryRequest && !s.DidResume
 	}
 	h.passing.end()
 }
 
 // ended gives the place back of a handshake that may have ended before its flight was
 // computed. quic-go's loop calls it, or what comes behind it.
-func (h *handshake) ended() {
-	if p := h.passing.now.Load(); p != nil && p != shut {
-		p.began = time.Time{}
-	}
-	h.passing.end()
-}
+func (h *handshake) ended() { h.passing.end() }
 
 // evict has the connection make room for another. It does not wait.
 func (h *handshake) evict() {

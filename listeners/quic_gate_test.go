@@ -128,3 +128,23 @@ func TestFlightsThatWaitForTheirClientTeachNothing(t *testing.T) {
 		})
 	}
 }
+
+// One that resumes a session has no signature, and its client may make many of them.
+func TestHandshakesThatResumeTeachNothing(t *testing.T) {
+	s := quicGateServer(t, false, nil)
+	m := newRemembering()
+	m.visit(t, s.addrOf(t, "doq"))
+	s.quicGate.mu.Lock()
+	s.quicGate.cost = time.Hour
+	s.quicGate.mu.Unlock()
+	c := dialQUIC(t, s.addrOf(t, "doq"), m.tls(), nil)
+	expectDoQAnswer(t, c, plainQuery)
+	if !c.ConnectionState().TLS.DidResume {
+		t.Error("it resumes no session")
+	}
+	s.stop(t)
+	expectOpen(t, s.quicGate)
+	if s.quicGate.cost != time.Hour {
+		t.Error("the gate has learnt")
+	}
+}

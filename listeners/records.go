@@ -66,16 +66,14 @@ func (r *records) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if r.wait {
-		if err := r.passing.resume(); err != nil {
-			return 0, err
-		}
-	}
 	n := copy(p, r.box.unread()[:r.left])
 	r.left -= n
 	r.box.from += n
 	if r.wait {
 		r.hello += n
+		if err := r.passing.resume(p[:n]); err != nil {
+			return 0, err
+		}
 	}
 	if max(r.hello, n+r.left) > busyBytes && !r.keep() {
 		if r.wait {

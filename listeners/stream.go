@@ -110,8 +110,11 @@ func (c *stream) handshake() (done bool) {
 	if err == nil {
 		s.passing.begin(newPassage(c.server.cfg, c.server.transport, &s.records, c.client.Addr(), c.idleBy))
 		s.tls = c.server.secure(&s.records)
-		err = s.tls.Handshake()
-		s.passing.end()
+		if err = s.tls.Handshake(); err == nil {
+			s.passing.succeed(s.tls)
+		} else {
+			s.passing.end()
+		}
 	}
 	if err != nil {
 		c.server.log.Debug("TLS handshake failed",
