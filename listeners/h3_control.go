@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
@@ -57,15 +58,17 @@ const (
 	h3DecoderStream = 0x3
 )
 
-// unidirectional implements quicConn.
+// unidirectional implements quicConn. It reads for as long as the stream lives: quic-go
+// keeps each STREAM frame that nobody reads in an entry of its own, and windows full of
+// frames of a byte made 25 MB for a connection.
 func (c *h3Conn) unidirectional(s *quic.ReceiveStream) {
 	if !c.tire() {
 		return
 	}
-	from := bufio.NewReaderSize(s, h3ControlBytes)
-	kind, err := quicvarint.Read(from)
+	kind, err := c.kind(s)
 	if err != nil {
-		return // RFC 9114 §6.2: a stream may end before its type
+		s.CancelRead(quic.StreamErrorCode(http3.ErrCodeStreamCreationError)) // nothing, if s has ended before its type: RFC 9114 §6.2
+		return
 	}
 	switch kind {
 	case h3ControlStream, h3EncoderStream, h3DecoderStream:
@@ -73,14 +76,34 @@ func (c *h3Conn) unidirectional(s *quic.ReceiveStream) {
 			c.violated(http3.ErrCodeStreamCreationError, "a second stream of its type")
 			return
 		}
-		if kind == h3ControlStream {
-			c.violated(readH3Control(from, c.tire))
-		} // QPACK's say nothing that we need, as there is no dynamic table, and are not read on
+		c.violated(readH3Critical(kind, bufio.NewReaderSize(s, h3ControlBytes), c.tire))
 	case h3PushStream:
 		c.violated(http3.ErrCodeStreamCreationError, "only servers push")
 	default:
 		s.CancelRead(quic.StreamErrorCode(http3.ErrCodeStreamCreationError))
 	}
+}
+
+// kind reads the type of s, which has as long to come as a request.
+func (c *h3Conn) kind(s *quic.ReceiveStream) (uint64, error) {
+	_ = s.SetReadDeadline(time.Now().Add(c.handler.cfg.now().Timeouts.Message))
+	// Byte by byte: a buffer would keep the deadline's error for what comes behind.
+	kind, err := quicvarint.Read(quicvarint.NewReader(s))
+	_ = s.SetReadDeadline(time.Time{})
+	return kind, err
+}
+
+// readH3Critical reads a stream of one of the types that must not end until the
+// connection is to end, and returns why. tire is called for each frame or instruction;
+// when it returns false the connection has ended, and what is returned goes nowhere.
+func readH3Critical(kind uint64, from *bufio.Reader, tire func() bool) (http3.ErrCode, string) {
+	switch kind {
+	case h3EncoderStream:
+		return readQPACK(from, tire, encoderInstruction)
+	case h3DecoderStream:
+		return readQPACK(from, tire, decoderInstruction)
+	}
+	return readH3Control(from, tire)
 }
 
 // Frames of a control stream, and others that must not be there (RFC 9114 §7.2, §11.2.1,
@@ -104,9 +127,7 @@ const (
 	h3SettingsBytes = 1 << 10
 )
 
-// readH3Control reads a control stream until the connection is to end, and returns why.
-// tire is called for each frame; when it returns false the connection has ended, and
-// what is returned goes nowhere.
+// readH3Control is readH3Critical for a control stream.
 func readH3Control(from *bufio.Reader, tire func() bool) (http3.ErrCode, string) {
 	r := h3Control{Reader: from, goAway: 1<<62 - 1}
 	for first := true; ; first = false {

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
@@ -27,6 +29,9 @@ func h3ControlOf(frames ...[]byte) []byte {
 	return append(append([]byte{h3ControlStream}, settings...), bytes.Join(frames, nil)...)
 }
 
+// h3Cancellations is a decoder stream that cancels streams 0, 64 and 1<<62-4.
+var h3Cancellations = []byte{h3DecoderStream, 0x40, 0x7f, 0x01, 0x7f, 0xbd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f}
+
 // h3Aside is what a client opens beside its requests, and what ends the connection then;
 // http3.ErrCodeNoError: nothing.
 type h3Aside struct {
@@ -46,7 +51,7 @@ func h3Asides() []h3Aside {
 	maxPush := func(id uint64) []byte { return h3FrameOf(h3MaxPushID, h3Numbers(id)) }
 	return []h3Aside{
 		{"all that may be", append(control(maxPush(0), maxPush(7), maxPush(7), goAway(1<<40), goAway(9), goAway(9), h3FrameOf(0x21, make([]byte, 9000)),
-			priority(h3Priority, 4), h3FrameOf(h3Priority, h3Numbers(0))), []byte{h3EncoderStream}, []byte{h3DecoderStream}, []byte{0x21}, nil), true, http3.ErrCodeNoError},
+			priority(h3Priority, 4), h3FrameOf(h3Priority, h3Numbers(0))), []byte{h3EncoderStream, qpackCapacityZero, qpackCapacityZero}, h3Cancellations, []byte{0x21}, nil), true, http3.ErrCodeNoError},
 		{"no settings in SETTINGS", settings(), false, http3.ErrCodeNoError},
 		{"end of the control stream", control(), true, http3.ErrCodeClosedCriticalStream},
 		{"end within a frame", [][]byte{h3ControlOf(h3FrameOf(0x21, []byte("xy"))[:2])}, true, http3.ErrCodeClosedCriticalStream},
@@ -76,6 +81,21 @@ func h3Asides() []h3Aside {
 		{"priority of nothing", control(h3FrameOf(h3Priority, nil)), false, http3.ErrCodeFrameError},
 		{"priority of a push", control(priority(h3PriorityOfPush, 0)), false, http3.ErrCodeIDError},
 		{"frames without end", control(bytes.Repeat(h3FrameOf(0x21, nil), h3Patience)), false, http3.ErrCodeExcessiveLoad},
+		{"type without end", append(control(), []byte{0x40}), true, http3.ErrCodeNoError},
+		{"end of QPACK's encoder", append(control(), []byte{h3EncoderStream}), true, http3.ErrCodeClosedCriticalStream},
+		{"end of QPACK's decoder", append(control(), h3Cancellations), true, http3.ErrCodeClosedCriticalStream},
+		{"end within a cancellation", append(control(), h3Cancellations[:4]), true, http3.ErrCodeClosedCriticalStream},
+		{"capacity of a byte", append(control(), []byte{h3EncoderStream, qpackCapacityZero, qpackCapacityZero | 1}), false, qpackEncoderStreamError},
+		{"capacity of 31 bytes", append(control(), []byte{h3EncoderStream, qpackCapacityZero | 31, 0}), false, qpackEncoderStreamError},
+		{"insertion with a static name", append(control(), []byte{h3EncoderStream, 0xc1, 0}), false, qpackEncoderStreamError},
+		{"insertion with a name", append(control(), []byte{h3EncoderStream, 0x41, 'x', 0}), false, qpackEncoderStreamError},
+		{"duplication", append(control(), []byte{h3EncoderStream, 0}), false, qpackEncoderStreamError},
+		{"section acknowledgment", append(control(), []byte{h3DecoderStream, 0x80}), false, qpackDecoderStreamError},
+		{"acknowledgment behind a cancellation", append(control(), append(bytes.Clone(h3Cancellations), 0x84)), false, qpackDecoderStreamError},
+		{"insert count increment", append(control(), []byte{h3DecoderStream, 1}), false, qpackDecoderStreamError},
+		{"cancellation of a stream that cannot be", append(control(), append([]byte{h3DecoderStream}, bytes.Repeat([]byte{0xff}, 12)...)), false, qpackDecoderStreamError},
+		{"capacities without end", append(control(), append([]byte{h3EncoderStream}, bytes.Repeat([]byte{qpackCapacityZero}, h3Patience)...)), false, http3.ErrCodeExcessiveLoad},
+		{"cancellations without end", append(control(), append([]byte{h3DecoderStream}, bytes.Repeat([]byte{qpackStreamCancellation}, h3Patience)...)), false, http3.ErrCodeExcessiveLoad},
 		{"MAX_PUSH_ID without end", control(bytes.Repeat(maxPush(1), h3Patience)), false, http3.ErrCodeExcessiveLoad},
 	}
 }
@@ -206,7 +226,51 @@ func TestHTTP3RequestsThatAreLostByUsAreNotCharged(t *testing.T) {
 	}
 }
 
-// FuzzH3Control: it makes no difference how a control stream arrives, and one that has
+// TestH3StreamWhoseTypeDoesNotCome: it is cancelled, and its connection goes on.
+func TestH3StreamWhoseTypeDoesNotCome(t *testing.T) {
+	cfg := webConfig()
+	cfg.DoH, cfg.Timeouts.Message = []string{"127.0.0.1:0"}, 50*time.Millisecond
+	c := dialH3(t, start(t, cfg, cacheable))
+	stream, err := c.OpenUniStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = stream.Write([]byte{0x40}) // the first of two bytes
+	select {
+	case <-stream.Context().Done():
+	case <-time.After(patience):
+		t.Fatal("the stream is still open")
+	}
+	cancelled, ok := errors.AsType[*quic.StreamError](context.Cause(stream.Context()))
+	if !ok || !cancelled.Remote || cancelled.ErrorCode != quic.StreamErrorCode(http3.ErrCodeStreamCreationError) {
+		t.Errorf("ended with %v", context.Cause(stream.Context()))
+	}
+	expectH3Answer(t, c)
+}
+
+// TestH3CriticalStreamsOutliveTheTimeForTheirType: what is late behind the type is taken.
+func TestH3CriticalStreamsOutliveTheTimeForTheirType(t *testing.T) {
+	cfg := webConfig()
+	cfg.DoH, cfg.Timeouts.Message = []string{"127.0.0.1:0"}, 50*time.Millisecond
+	c := dialH3(t, start(t, cfg, cacheable))
+	var streams []*quic.SendStream
+	for _, kind := range []byte{h3EncoderStream, h3DecoderStream, 0x40} {
+		stream, err := c.OpenUniStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = stream.Write([]byte{kind})
+		streams = append(streams, stream)
+	}
+	<-streams[2].Context().Done() // as its time is over, so is that of those before it
+	_, _ = streams[0].Write([]byte{qpackCapacityZero})
+	_, _ = streams[1].Write(h3Cancellations[1:])
+	expectH3Answer(t, c)
+	_, _ = streams[1].Write([]byte{0})
+	expectClosedWith(t, c, quic.ApplicationErrorCode(qpackDecoderStreamError))
+}
+
+// FuzzH3Control: it makes no difference how a critical stream arrives, and one that has
 // ended ends the connection.
 func FuzzH3Control(f *testing.F) {
 	for _, c := range h3Asides() {
@@ -215,8 +279,13 @@ func FuzzH3Control(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, stream []byte) {
+		kind, n, err := quicvarint.Parse(stream)
+		if err != nil {
+			return
+		}
+		stream = stream[n:]
 		read := func(from *bufio.Reader) (code http3.ErrCode, reason string, tired int) {
-			code, reason = readH3Control(from, func() bool { tired++; return tired <= h3Patience })
+			code, reason = readH3Critical(kind, from, func() bool { tired++; return tired <= h3Patience })
 			return code, reason, tired
 		}
 		code, reason, frames := read(bufio.NewReaderSize(bytes.NewReader(stream), h3ControlBytes))
