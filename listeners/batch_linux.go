@@ -106,6 +106,7 @@ type outgoing struct {
 	cuts     bool // the kernel can send several answers at once: see gather
 	runs     bool // some neighbours go the same way
 	gathered bool // gather has put vectors together
+	doubt    bool // segments were refused of which heads[next] was the first
 	controls [batch / 2]segmentControl
 }
 
@@ -118,14 +119,14 @@ func (o *outgoing) init(cuts bool) {
 
 func (o *outgoing) reset() {
 	o.next, o.n = 0, 0
-	o.runs = false
+	o.runs, o.doubt = false, false
 	if o.gathered {
 		o.restore()
 	}
 }
 
 func (o *outgoing) empty() bool { return o.next == o.n }
-func (o *outgoing) skip()       { o.next++ }
+func (o *outgoing) skip()       { o.next, o.doubt = o.next+1, false }
 
 // add queues an answer, which it does not copy. It goes where to points, which
 // the kernel reads when it is sent.
@@ -152,5 +153,8 @@ func (o *outgoing) send(fd int) unix.Errno {
 		return errno
 	}
 	o.next += max(int(n), 1) // 0 can't be, and must not make the caller loop
+	if o.doubt {
+		o.cuts, o.doubt = false, false
+	}
 	return 0
 }

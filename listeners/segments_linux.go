@@ -2,7 +2,10 @@ package listeners
 
 import (
 	"cmp"
+	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +25,10 @@ import (
 // segmentsBytes is how much is handed over together at most: a datagram's length
 // has 16 bits, headers included.
 const segmentsBytes = 60 << 10
+
+// segmentHeads is the length of the headers of IPv6 and UDP, which kernels until 2021 count when they look
+// whether there are more than 64 segments.
+const segmentHeads = 48
 
 // segmentControl is room for a control and a UDP_SEGMENT behind it, whose length is
 // that of every segment but the last, which may be shorter.
@@ -43,10 +50,26 @@ func (c *segmentControl) set(source *byte, n, size int) int {
 }
 
 // cutsSegments tells whether the kernel can cut what is sent through fd: from Linux
-// 4.18 on. An older one would send everything as one datagram.
+// 4.18 on. An older one would send everything as one datagram. The switch is quic-go's,
+// for cards and kernels that lose what they cut and do not say so.
 func cutsSegments(fd int) bool {
+	if off, _ := strconv.ParseBool(os.Getenv("QUIC_GO_DISABLE_GSO")); off {
+		return false
+	}
+	var name unix.Utsname
+	if unix.Uname(&name) == nil && garbles(unix.ByteSliceToString(name.Release[:])) {
+		return false
+	}
 	_, err := unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
 	return err == nil
+}
+
+// garbles tells whether Linux of this release sends segments with wrong headers through
+// some cards when the last is as long as the others: 7.0 to 7.1.4.
+func garbles(release string) bool {
+	var major, minor, patch int
+	_, _ = fmt.Sscanf(release, "%d.%d.%d", &major, &minor, &patch) // what is missing is 0
+	return major == 7 && (minor == 0 || minor == 1 && patch < 5)
 }
 
 // sameWay tells whether what a and b name is the same client, answered from the same
@@ -99,7 +122,7 @@ func longestFirst(a, b unix.Iovec) int { return cmp.Compare(b.Len, a.Len) }
 func segments(v []unix.Iovec) int {
 	size, sum := v[0].Len, v[0].Len
 	for i := 1; i < len(v); i++ {
-		if sum += v[i].Len; sum > segmentsBytes {
+		if sum += v[i].Len; sum > segmentsBytes || sum+segmentHeads > batch*size {
 			return i
 		}
 		if v[i].Len < size {
@@ -112,14 +135,14 @@ func segments(v []unix.Iovec) int {
 // part takes apart what gather has put together, from the front on, when the kernel
 // has refused the front with errno. It returns false when there is one answer at the
 // front, which is refused for good. A network card that can't compute checksums
-// (EIO), and some drivers and routes (EINVAL), take no segments at all.
+// (EIO), and some drivers and routes (EINVAL), take no segments at all: if the same
+// answer goes alone, nothing is put together any more. If it does not, it is about the
+// client, which may be forged.
 func (o *outgoing) part(errno unix.Errno) bool {
 	if !o.gathered || o.heads[o.next].Iovlen == 1 {
 		return false
 	}
-	if errno == unix.EIO || errno == unix.EINVAL {
-		o.cuts = false
-	}
+	o.doubt = errno == unix.EIO || errno == unix.EINVAL
 	at := o.next
 	for i := o.next; i < o.n; i++ {
 		at += int(o.heads[i].Iovlen)
