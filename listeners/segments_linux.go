@@ -26,8 +26,8 @@ import (
 // has 16 bits, headers included.
 const segmentsBytes = 60 << 10
 
-// segmentHeads is the length of the headers of IPv6 and UDP, which kernels until 2021 count when they look
-// whether there are more than 64 segments.
+// segmentHeads is the length of the headers of IPv6 and UDP, which kernels until 2021
+// count when they look whether there are more than 64 segments.
 const segmentHeads = 48
 
 // segmentControl is room for a control and a UDP_SEGMENT behind it, whose length is
