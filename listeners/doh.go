@@ -112,7 +112,7 @@ func localPort(a net.Addr) uint16 {
 	return 0
 }
 
-// clientAddr is the address that net/http or http3 noted in r.RemoteAddr.
+// clientAddr is the address that net/http, or who else read r, noted in r.RemoteAddr.
 func clientAddr(r *http.Request) netip.AddrPort {
 	a, _ := netip.ParseAddrPort(r.RemoteAddr)
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())

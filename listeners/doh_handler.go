@@ -136,7 +136,7 @@ func (h *dohHandler) answer(w http.ResponseWriter, r *http.Request, refused *ref
 	header["Content-Type"] = dnsMessage
 	header["Content-Length"] = []string{strconv.Itoa(len(x.out))}
 	header["Cache-Control"] = cacheControl(q.MaxAge)
-	_, _ = w.Write(x.out) // net/http and http3 keep it to themselves when the method was HEAD
+	_, _ = w.Write(x.out) // every ResponseWriter keeps it to itself when the method was HEAD
 }
 
 // cacheControl lets a cache keep an answer for as long as its records live

@@ -17,7 +17,8 @@ import (
 //
 //   - a goroutine of a connection, a handshake, an accepted socket: that
 //     connection, whose account and buffers are given back;
-//   - a stream of QUIC or a callback of its handshake: that connection, too;
+//   - a stream of QUIC or a callback of its handshake: that connection, too, but a
+//     request over HTTP/3 that dohHandler was about to answer its stream alone;
 //   - a round of a UDP worker: the datagrams of that round, 64 at most;
 //   - a loop that accepts: the set, which drains the others and ends with an
 //     error, so that the service manager starts it anew. Half a server that
@@ -55,8 +56,8 @@ func (f *faults) stops(err *error, transport string) {
 	}
 }
 
-// aborts is for the deferred call of an HTTP handler. It has the server, be it
-// net/http or http3, end the connection or stream without a word of its own.
+// aborts is for the deferred call of an HTTP handler. It has net/http end the
+// connection without a word of its own.
 func (f *faults) aborts(transport string, r *http.Request) {
 	cause := recover()
 	if cause == nil {

@@ -72,7 +72,7 @@ const (
 type h2Work struct {
 	exchange
 	out  []byte
-	list h2List
+	list webFields
 	date [dateBytes]byte
 	at   int64 // Unix time of date
 }

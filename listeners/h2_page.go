@@ -3,7 +3,6 @@ package listeners
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"strconv"
 )
 
@@ -50,28 +49,6 @@ func (c *h2Conn) serveHTTP(s *h2Stream) error {
 	w := &h2Writer{header: make(http.Header)}
 	c.server.handler.serve(w, r, nil) // respond counts
 	return c.finish(c.respond(s, w), more)
-}
-
-// httpRequest is the header as net/http has it.
-func (l *h2List) httpRequest(client string) (*http.Request, error) {
-	r := &http.Request{
-		Method: l.method, Proto: "HTTP/2.0", ProtoMajor: 2, RequestURI: l.path,
-		Header: make(http.Header, len(l.fields)), Body: http.NoBody, Host: l.authority, RemoteAddr: client,
-	}
-	for _, f := range l.fields {
-		r.Header.Add(f.Name, f.Value)
-	}
-	if r.Host == "" {
-		r.Host = r.Header.Get("Host")
-	}
-	r.Header.Del("Host")
-	if l.method == http.MethodConnect {
-		r.URL, r.RequestURI = &url.URL{Host: l.authority}, l.authority
-		return r, nil
-	}
-	var err error
-	r.URL, err = url.ParseRequestURI(l.path)
-	return r, err
 }
 
 // refuse answers a request that is no DNS query, or breaks off.

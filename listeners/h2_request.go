@@ -1,31 +1,6 @@
 package listeners
 
-import (
-	"strings"
-
-	"golang.org/x/net/http2/hpack"
-)
-
-// h2Kind is what becomes of a request.
-type h2Kind uint8
-
-const (
-	h2Other     h2Kind = iota // goes to dohHandler
-	h2Post                    // carries a DNS message in its body
-	h2Get                     // carries one in its path, or tries to
-	h2Malformed               // is an error of its stream (RFC 9113 §8.1.1)
-	h2TooLong                 // has a header above maxHeaderBytes
-	h2Trailer                 // is no request: fields alone
-)
-
-// h2Request is what a header block says, as far as a query needs it.
-type h2Request struct {
-	kind     h2Kind
-	head     bool   // the method was HEAD
-	expects  bool   // 100-continue (RFC 9110 §10.1.1)
-	length   int    // of the body; -1: not said
-	rawQuery string // of the path, for h2Get
-}
+import "golang.org/x/net/http2/hpack"
 
 // maxH2Block bounds a header block that comes in several frames, before it is
 // decoded: twice the header itself, as net/http has it.
@@ -116,7 +91,7 @@ func (c *h2Conn) takeBlock(id uint32, end, selfish bool, block []byte) error {
 		return err
 	}
 	switch {
-	case selfish, r.kind == h2Malformed, r.kind == h2Trailer:
+	case selfish, r.kind == webMalformed, r.kind == webTrailer:
 		c.resetID(id, h2ProtocolError)
 		return c.charge()
 	case len(c.streams) >= c.server.streams, c.held > h2HeldBytes/2:
@@ -127,14 +102,14 @@ func (c *h2Conn) takeBlock(id uint32, end, selfish bool, block []byte) error {
 }
 
 // takeTrailer ends a body by fields, which mean nothing here.
-func (c *h2Conn) takeTrailer(s *h2Stream, end bool, r h2Request) error {
+func (c *h2Conn) takeTrailer(s *h2Stream, end bool, r webRequest) error {
 	switch {
 	case s.ended:
 		return h2StreamClosed
 	case s.waits():
 		s.ended = end
 		return nil
-	case !end, r.kind != h2Trailer && r.kind != h2TooLong:
+	case !end, r.kind != webTrailer && r.kind != webTooLong:
 		return c.fault(s, h2ProtocolError)
 	}
 	return c.takeBody(s, nil, 0, true)
@@ -143,27 +118,27 @@ func (c *h2Conn) takeTrailer(s *h2Stream, end bool, r h2Request) error {
 // request does what a request asks for, now or when its body is there. Also one
 // whose body means nothing waits for it, up to a point: an answer that comes
 // first would have to be followed by a reset.
-func (c *h2Conn) request(id uint32, end bool, r h2Request) error {
+func (c *h2Conn) request(id uint32, end bool, r webRequest) error {
 	s := c.newStream(id, end)
 	s.head, s.length = r.head, r.length
 	switch {
-	case r.kind == h2TooLong:
+	case r.kind == webTooLong:
 		return c.refuse(s, errHeader)
 	case end && r.length > 0:
 		return c.fault(s, h2ProtocolError) // RFC 9113 §8.1.1
-	case end && r.kind == h2Post:
+	case end && r.kind == webPost:
 		return c.answer(s, nil)
-	case end && r.kind == h2Get:
+	case end && r.kind == webGet:
 		message, failure := getMessage(r.rawQuery, &c.work.exchange)
 		if failure != nil {
 			return c.refuse(s, failure)
 		}
 		return c.answer(s, message)
-	case r.kind == h2Post && r.length > maxMessageBytes:
+	case r.kind == webPost && r.length > maxMessageBytes:
 		return c.refuse(s, errTooLarge)
-	case r.kind != h2Post:
+	case r.kind != webPost:
 		var err error
-		if s.request, err = c.work.list.httpRequest(c.client.String()); err != nil {
+		if s.request, err = c.work.list.httpRequest(2, c.client.String()); err != nil {
 			return c.fault(s, h2ProtocolError)
 		}
 		if end || !c.hold(c.work.list.size) {
@@ -183,18 +158,18 @@ func (c *h2Conn) request(id uint32, end bool, r h2Request) error {
 // send the same block for every POST, and decoding it takes 0.4 µs.
 type h2Seen struct {
 	block   []byte
-	request h2Request
+	request webRequest
 }
 
 // maxSeen is the longest block that is remembered: those of clients that use
 // HPACK's table have 10 to 60 bytes.
 const maxSeen = 128
 
-// decode is what a header block says. A request that is neither for h2Post nor
+// decode is what a header block says. A request that is neither for webPost nor
 // at its end has its fields in c.work.list. An error ends the connection.
-func (c *h2Conn) decode(block []byte, end bool) (h2Request, error) {
+func (c *h2Conn) decode(block []byte, end bool) (webRequest, error) {
 	seen := &c.fields
-	if len(seen.block) > 0 && string(seen.block) == string(block) && (end || seen.request.kind == h2Post) {
+	if len(seen.block) > 0 && string(seen.block) == string(block) && (end || seen.request.kind == webPost) {
 		return seen.request, nil
 	}
 	if c.decoder == nil {
@@ -210,14 +185,14 @@ func (c *h2Conn) decode(block []byte, end bool) (h2Request, error) {
 	c.decoder.SetEmitFunc(ignoreField)
 	switch {
 	case err == hpack.ErrStringLength:
-		return h2Request{}, h2EnhanceYourCalm
+		return webRequest{}, h2EnhanceYourCalm
 	case err != nil, c.decoder.Close() != nil:
-		return h2Request{}, h2CompressionError
+		return webRequest{}, h2CompressionError
 	}
 	r := list.request()
 	if changesTable(block) {
 		seen.block = seen.block[:0]
-	} else if len(block) <= maxSeen && (r.kind == h2Post || r.kind == h2Get) {
+	} else if len(block) <= maxSeen && (r.kind == webPost || r.kind == webGet) {
 		seen.block, seen.request = append(seen.block[:0], block...), r
 	}
 	return r, nil
@@ -269,16 +244,4 @@ func hpackInt(p []byte, prefix uint) (n int, rest []byte) {
 func skipString(p []byte) []byte {
 	n, rest := hpackInt(p, 7)
 	return rest[min(max(n, 0), len(rest)):]
-}
-
-// isQueryPath tells whether path is dohPath, and what stands behind its question
-// mark. Other spellings of it are left to net/url.
-func isQueryPath(path string) (rawQuery string, ok bool) {
-	rest, ok := strings.CutPrefix(path, dohPath)
-	if !ok || rest == "" {
-		return "", ok
-	}
-	rawQuery, ok = strings.CutPrefix(rest, "?")
-	// A fragment or a space is none of a URL; net/url says what it makes of it.
-	return rawQuery, ok && !strings.ContainsAny(rawQuery, "# ")
 }

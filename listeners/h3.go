@@ -1,11 +1,9 @@
 package listeners
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"sync/atomic"
 	"time"
@@ -25,11 +23,8 @@ type h3Listener struct{ *quicListener }
 // for those without meaning that clients open to keep servers flexible (§6.2.3).
 const h3Unidirectional = 8
 
-// newH3 serves handler on socket. We accept the streams, not http3: it sets no
-// deadline for them, and a client that stalls a hundred requests would keep
-// them for as long as it likes. The price is that no GOAWAY announces a
-// shutdown (http3 keeps the control stream to itself); the connection is closed
-// with H3_NO_ERROR after the last answer instead, which says the same.
+// newH3 serves handler on socket. Of http3 only the names of errors are left: it sets
+// no deadline for a stream, and takes frames that mean nothing without end.
 //
 // 0-RTT is off: HTTP has its own rules for replays (RFC 8470), and a resolver
 // in a hurry has DoQ.
@@ -47,78 +42,23 @@ func newH3(socket *net.UDPConn, cfg *Config, handler *dohHandler) h3Listener {
 	})}
 }
 
-// h3Conn implements quicConn, and http.Handler for http3. Queries in the usual form
-// are answered here, and all others by http3: with its goroutine, contexts, maps and
-// writers it takes three times the CPU for an answer. Of http3's control stream there is
-// only ours; the client's, and QPACK's, are read here.
+// h3Conn implements quicConn. Queries in the usual form are answered where they are
+// seen to be complete, with bytes made in advance; all others by odd, which takes three
+// times the CPU for an answer: for its goroutine, maps, buffers and dohHandler.
 type h3Conn struct {
-	*http3.RawServerConn
 	conn     *quic.Conn
 	handler  *dohHandler
 	refusals *refusals
-	handled  atomic.Int32  // requests that http3 has handed on, and that odd has not seen yet
 	tired    atomic.Int32  // the patience that is used up
 	opened   atomic.Uint32 // the critical streams that the client has opened: 1 << type
 }
 
 func newH3Conn(conn *quic.Conn, handler *dohHandler, refused *refusals) (*h3Conn, error) {
-	c := &h3Conn{conn: conn, handler: handler, refusals: refused}
-	server := &http3.Server{Handler: c, MaxHeaderBytes: maxHeaderBytes}
-	var err error
-	c.RawServerConn, err = server.NewRawServerConn(conn)
-	return c, err
-}
-
-// ServeHTTP implements http.Handler.
-func (c *h3Conn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	defer c.handled.Add(1)
-	defer c.handler.cfg.faults.aborts(c.handler.transport.String(), r)
-	c.handler.serve(w, r, c.refusals)
-}
-
-// odd has http3 serve s. What it answers or resets by itself, such as a header that
-// is malformed or too long, is charged as a request all the same. A request does not
-// tell which stream it came on, so what was handed on is counted: of streams that end
-// at the same time, the charge may come with another one. What is lost because we end
-// the connection is charged to nobody.
-func (c *h3Conn) odd(s *quic.Stream) {
-	c.HandleRequestStream(s)
-	for n := c.handled.Load(); n > 0; n = c.handled.Load() {
-		if c.handled.CompareAndSwap(n, n-1) {
-			c.calm()
-			return
-		}
-	}
-	if c.tire() && endedInOrder(s) {
-		return
-	}
-	c.charge()
-}
-
-// endedInOrder tells whether we have ended the connection of s before s, for no fault
-// of the client's: to make room, because the server stops, or after a panic.
-func endedInOrder(s *quic.Stream) bool {
-	closed, ok := errors.AsType[*quic.ApplicationError](context.Cause(s.Context()))
-	if !ok || closed.Remote {
-		return false
-	}
-	switch http3.ErrCode(closed.ErrorCode) {
-	case http3.ErrCodeNoError, http3.ErrCodeExcessiveLoad, http3.ErrCodeInternalError:
-		return true
-	}
-	return false
-}
-
-// charge charges the client for a request without a query that gets no answer from
-// dohHandler.
-func (c *h3Conn) charge() {
-	if !c.handler.admits(remote(c.conn), time.Now()) {
-		c.refusals.add()
-	}
+	return &h3Conn{conn: conn, handler: handler, refusals: refused}, openH3Control(conn)
 }
 
 // stream implements quicConn. As long as it only looks at what has arrived, s is
-// as new, and http3 can have it.
+// as new, and odd can have it.
 func (c *h3Conn) stream(s *quic.Stream, now time.Time) (rest func()) {
 	x := borrowExchange()
 	_ = s.SetReadDeadline(now.Add(glance))
@@ -195,7 +135,6 @@ func (c *h3Conn) finish(s *quic.Stream, x *exchange, err error) (rest func()) {
 		_ = s.Close() // fails when the client has cancelled
 		return nil
 	}
-	s.CancelRead(quic.StreamErrorCode(http3.ErrCodeRequestCanceled))
-	s.CancelWrite(quic.StreamErrorCode(http3.ErrCodeRequestCanceled))
+	c.reset(s, http3.ErrCodeRequestCanceled)
 	return nil
 }

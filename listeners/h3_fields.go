@@ -8,7 +8,7 @@ import (
 // h3Fields reads a field section of HTTP/3 (RFC 9204 §4.5) without allocating.
 // It takes less than there is: the static table alone, as our SETTINGS leave no
 // dynamic one, and no integer that a request in one packet has no use for. What
-// it does not take is not wrong, but http3's to judge.
+// it does not take is not wrong, but h3Stream's to judge.
 type h3Fields struct {
 	rest []byte // of the section
 	text plain  // where Huffman-coded strings are decoded to; kept for the next section

@@ -9,7 +9,7 @@ import (
 )
 
 // A DNS query over HTTP/3 is nearly always the same few lines, and all of it is
-// in one packet. The functions here recognise that form, and nothing that http3
+// in one packet. The functions here recognise that form, and nothing that h3Stream
 // and dohHandler would answer in another way than h3Conn does. Whatever else
 // comes, right or wrong, goes to them as it is.
 
@@ -146,7 +146,7 @@ func (h *h3Header) take(line h3Line) (kind int, ok bool) {
 		length, err := strconv.ParseUint(string(line.value), 10, 16)
 		h.length = int(length)
 		return sawLength, err == nil
-	// What means something to http3 or postMessage.
+	// What means something to webFields or postMessage.
 	case "host", "te", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "content-encoding", "trailer", "expect":
 		return 0, false
 	}

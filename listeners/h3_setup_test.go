@@ -37,7 +37,20 @@ func h3Get(target string, more ...string) []byte {
 }
 
 // viaHTTP3 is an h3Conn that leaves every request to http3.
-type viaHTTP3 struct{ *h3Conn }
+type viaHTTP3 struct {
+	*h3Conn
+	*http3.RawServerConn
+}
+
+// leftToHTTP3 opens a second control stream beside ours. Nobody reads either.
+func leftToHTTP3(c *h3Conn) quicConn {
+	server := &http3.Server{Handler: c.handler, MaxHeaderBytes: maxHeaderBytes}
+	raw, err := server.NewRawServerConn(c.conn)
+	if err != nil {
+		panic(err)
+	}
+	return viaHTTP3{c, raw}
+}
 
 func (c viaHTTP3) stream(s *quic.Stream, _ time.Time) func() {
 	return func() { c.HandleRequestStream(s) }
