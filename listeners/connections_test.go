@@ -134,7 +134,7 @@ func TestConnectionsEndWithTheirLastQuery(t *testing.T) {
 			}
 		case "HTTP/3.0":
 			h3, ok := errors.AsType[*http3.Error](err)
-			if !errors.Is(err, errGone) && (!ok || h3.ErrorCode != http3.ErrCodeNoError) { // without GOAWAY
+			if !errors.Is(err, errGone) && (!ok || h3.ErrorCode != http3.ErrCodeNoError) { // GOAWAY may come too late
 				t.Errorf("got %v, want H3_NO_ERROR or %v", err, errGone)
 			}
 		default:

@@ -66,6 +66,9 @@ const earlyAnswers = 6
 // unidirectional closes the connection: DoQ has no such streams (RFC 9250 §4.3.3).
 func (c *doqConn) unidirectional(*quic.ReceiveStream) { c.abort(errUnidirectional) }
 
+// leave implements quicConn. DoQ has no word for it but the end of the connection.
+func (c *doqConn) leave(quic.StreamID) {}
+
 // glance is how long we wait for the bytes of a stream before others get their
 // turn. They nearly always came with the packet that opened the stream; 1 ms is
 // long enough to notice that and bounds how long a client can hold up itself.

@@ -47,6 +47,7 @@ func newH3(socket *net.UDPConn, cfg *Config, handler *dohHandler) h3Listener {
 // times the CPU for an answer: for its goroutine, maps, buffers and dohHandler.
 type h3Conn struct {
 	conn     *quic.Conn
+	control  *quic.SendStream // ours
 	handler  *dohHandler
 	refusals *refusals
 	tired    atomic.Int32  // the patience that is used up
@@ -54,7 +55,8 @@ type h3Conn struct {
 }
 
 func newH3Conn(conn *quic.Conn, handler *dohHandler, refused *refusals) (*h3Conn, error) {
-	return &h3Conn{conn: conn, handler: handler, refusals: refused}, openH3Control(conn)
+	control, err := openH3Control(conn)
+	return &h3Conn{conn: conn, control: control, handler: handler, refusals: refused}, err
 }
 
 // stream implements quicConn. As long as it only looks at what has arrived, s is

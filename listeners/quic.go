@@ -56,6 +56,10 @@ type quicConn interface {
 
 	// unidirectional serves s, in a goroutine of its own.
 	unidirectional(s *quic.ReceiveStream)
+
+	// leave tells the client that the stream next and those behind it will not be
+	// served, if there is a way to say it. It does not wait.
+	leave(next quic.StreamID)
 }
 
 // quicListener is a UDP socket that speaks one protocol over QUIC.
@@ -216,11 +220,13 @@ func (l *quicListener) serveStreams(ctx context.Context, conn *quic.Conn, c quic
 	goroutines.Go(func() { l.acceptUnidirectional(conn, c, &goroutines) })
 	work := newQUICWork(conn, l.goodbye, l.handshakes.idle)
 	arrivals := streamQueue{accept: conn.AcceptStream, late: l.cfg.now().streams()}
+	var next quic.StreamID
 	for more := true; more && !refused.over(); {
 		s := arrivals.next(ctx)
 		if s == nil {
 			break
 		}
+		next = s.StreamID() + 4 // RFC 9000 §2.1
 		now := time.Now()
 		more = account.Touch(now)
 		work.begin()
@@ -239,6 +245,7 @@ func (l *quicListener) serveStreams(ctx context.Context, conn *quic.Conn, c quic
 			rest()
 		})
 	}
+	c.leave(next)
 	work.drain(l.cfg.now().Timeouts.Shutdown)
 }
 
