@@ -34,6 +34,13 @@ func bindUDP(hostport string, cfg *Config, r Resolver) ([]listener, error) {
 	})
 }
 
+// answerable tells whether anybody can be answered at client. Nobody can at port 0
+// (RFC 768); and what is sent to the unspecified address goes to loopback, so that
+// an answer would reach a service of this machine that never asked.
+func answerable(client netip.AddrPort) bool {
+	return client.Port() != 0 && !client.Addr().IsUnspecified()
+}
+
 // udpWorkers is how many workers an address gets: one for each CPU that the
 // program may use.
 func udpWorkers(cfg *Config) int {

@@ -117,15 +117,20 @@ func (u *portableUDP) work(number int) (err error) {
 		failed = 0
 		drain.got++
 		q.Message, q.Received = in[:n], time.Now()
-		q.Client = netip.AddrPortFrom(client.Addr().Unmap(), client.Port())
-		if q.Client.Port() == 0 {
-			continue // nobody can be answered there (RFC 768)
-		}
-		if answer := u.resolver.Resolve(out, &q); len(answer) > 0 {
-			_, _, err := u.conn.WriteMsgUDPAddrPort(answer, u.from(extra[:extraN]), client)
-			if err != nil {
-				u.complain("UDP answer not sent", err)
-			}
+		u.answer(&q, out, client, extra[:extraN])
+	}
+}
+
+// answer resolves q, which came from client with the control message extra, and
+// sends what is appended to out.
+func (u *portableUDP) answer(q *query.Query, out []byte, client netip.AddrPort, extra []byte) {
+	q.Client = netip.AddrPortFrom(client.Addr().Unmap(), client.Port())
+	if !answerable(q.Client) {
+		return
+	}
+	if answer := u.resolver.Resolve(out, q); len(answer) > 0 {
+		if _, _, err := u.conn.WriteMsgUDPAddrPort(answer, u.from(extra), client); err != nil {
+			u.complain("UDP answer not sent", err)
 		}
 	}
 }

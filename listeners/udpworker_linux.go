@@ -176,8 +176,8 @@ func (w *udpWorker) resolveFrom(n int) {
 		if q.Client, ok = w.in.client(i); !ok {
 			continue // the wake-up of a socket that is shut down
 		}
-		if q.Client.Port() == 0 {
-			continue // nobody can be answered there (RFC 768)
+		if !answerable(q.Client) {
+			continue
 		}
 		q.Message = w.in.message(i)
 		start := len(out)
