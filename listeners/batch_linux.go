@@ -103,30 +103,32 @@ type outgoing struct {
 	heads    [batch]mmsghdr
 	vectors  [batch]unix.Iovec
 	next, n  int  // heads[next:n] are to be sent
-	cuts     bool // the kernel can send several answers at once: see gather
-	runs     bool // some neighbours go the same way
+	cuts     bool // neighbours that go the same way are sent at once: see gather
+	runs     bool // there are such
 	gathered bool // gather has put vectors together
-	doubt    bool // segments were refused of which heads[next] was the first
+	trial    segmentTrial
 	controls [batch / 2]segmentControl
 }
 
 // init points each head to its vector. The struct must not be moved afterwards.
-// cuts tells whether the kernel cuts what is sent.
+// cuts tells whether the kernel knows how to cut what is sent.
 func (o *outgoing) init(cuts bool) {
-	o.cuts = cuts
+	o.trial.able = cuts
 	o.restore()
+	o.reset()
 }
 
+// reset begins a batch.
 func (o *outgoing) reset() {
-	o.next, o.n = 0, 0
-	o.runs, o.doubt = false, false
+	o.next, o.n, o.runs = 0, 0, false
+	o.cuts = o.trial.begin()
 	if o.gathered {
 		o.restore()
 	}
 }
 
 func (o *outgoing) empty() bool { return o.next == o.n }
-func (o *outgoing) skip()       { o.next, o.doubt = o.next+1, false }
+func (o *outgoing) skip()       { o.next, o.trial.doubt = o.next+1, 0 }
 
 // add queues an answer, which it does not copy. It goes where to points, which
 // the kernel reads when it is sent.
@@ -153,8 +155,11 @@ func (o *outgoing) send(fd int) unix.Errno {
 		return errno
 	}
 	o.next += max(int(n), 1) // 0 can't be, and must not make the caller loop
-	if o.doubt {
-		o.cuts, o.doubt = false, false
-	}
 	return 0
+}
+
+// client is where head i goes.
+func (o *outgoing) client(i int) netip.AddrPort {
+	client, _ := clientOf((*unix.RawSockaddrInet6)(unsafe.Pointer(o.heads[i].Name)))
+	return client
 }

@@ -134,15 +134,13 @@ func segments(v []unix.Iovec) int {
 
 // part takes apart what gather has put together, from the front on, when the kernel
 // has refused the front with errno. It returns false when there is one answer at the
-// front, which is refused for good. A network card that can't compute checksums
-// (EIO), and some drivers and routes (EINVAL), take no segments at all: if the same
-// answer goes alone, nothing is put together any more. If it does not, it is about the
-// client, which may be forged.
+// front, which is refused for good. Whether it was about segments or about the client,
+// who may be forged, is seen when the same answer goes alone: see judge.
 func (o *outgoing) part(errno unix.Errno) bool {
 	if !o.gathered || o.heads[o.next].Iovlen == 1 {
 		return false
 	}
-	o.doubt = errno == unix.EIO || errno == unix.EINVAL
+	o.trial.doubt = errno
 	at := o.next
 	for i := o.next; i < o.n; i++ {
 		at += int(o.heads[i].Iovlen)

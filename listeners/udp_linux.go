@@ -31,7 +31,8 @@ type udpGroup struct {
 	workers   []*udpWorker
 	working   atomic.Int32 // workers that run
 	stopping  atomic.Bool
-	drainBy   time.Time // set before stopping
+	drainBy   time.Time   // set before stopping
+	refused   atomic.Bool // that the kernel refuses segments has been logged
 	cfg       *Config
 }
 

@@ -195,8 +195,13 @@ func (w *udpWorker) resolveFrom(n int) {
 func (w *udpWorker) send() {
 	w.out.gather()
 	for !w.out.empty() {
+		at := w.out.next
 		switch errno := w.out.send(w.fd); errno {
-		case 0, unix.EINTR:
+		case 0:
+			if refused := w.out.judge(at); refused != 0 {
+				w.group.tellRefused(w.log, w.out.client(at), refused)
+			}
+		case unix.EINTR:
 		case unix.EAGAIN:
 			w.out.reset()
 			w.complain("UDP answers not sent", errno)
