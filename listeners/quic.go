@@ -26,12 +26,14 @@ const (
 	// lifetime of a server cookie (RFC 9018 §4.3) and not quic-go's 24 hours.
 	tokenAge = time.Hour
 
-	// streamWindow is what a client may send on one stream before we read it:
-	// the longest message, its length, and room for an HTTP/3 header.
-	streamWindow = 80 << 10
+	// streamWindow is what a client may send on one stream before we read it: any
+	// query in practice, with an HTTP/3 header. Longer messages take as many round
+	// trips as there are windows in them.
+	streamWindow = 16 << 10
 
-	// connectionWindow is the same for all streams together. It is what one
-	// connection can make us keep in packets that arrived out of order.
+	// connectionWindow is the same for all streams together: 300 bytes for each of
+	// a hundred queries. It is what one connection can make us keep of what arrived
+	// out of order, and quic-go keeps each STREAM frame in an entry of 150 bytes.
 	connectionWindow = 2 * streamWindow
 )
 
