@@ -21,6 +21,7 @@ type passage struct {
 	patience  time.Duration   // how long it may wait
 	by        time.Time       // when the handshake must be done
 	conn      syscall.RawConn // tells whether the client is there; nil: that is not known
+	stop      <-chan struct{} // closed when nobody is to wait any more; nil: never
 
 	// The handshake's goroutine's.
 	heard  plainMessages // from the client
@@ -197,7 +198,7 @@ func (p *passage) enter() error {
 
 // wait returns when p, which has joined the gate at now, is told that it has a place.
 // It waits for as long as it was to when it came, whatever the settings become, and not
-// beyond the end of its handshake.
+// beyond the end of its handshake, or of its listener where nobody else would end it.
 func (p *passage) wait(now time.Time) (err error) {
 	enough := time.NewTimer(min(p.patience, p.by.Sub(now)))
 	defer enough.Stop()
@@ -206,6 +207,10 @@ func (p *passage) wait(now time.Time) (err error) {
 	case <-enough.C:
 		p.gate.turnAway(p)
 		err = <-p.word
+	case <-p.stop:
+		p.gate.bar(p)
+		<-p.word // which may have been a place
+		err = errBarred
 	}
 	if err == nil && p.conn != nil && hungUp(p.conn) {
 		err = errHungUp

@@ -116,7 +116,7 @@ func (l *quicListener) serve(ctx context.Context) error {
 	defer l.socket.Close()
 	config := l.quicConfig()
 	config.GetConfigForClient = func(*quic.ClientInfo) (*quic.Config, error) { return l.quicConfig(), nil }
-	ln, err := l.packets.ListenEarly(l.tlsConfig(), config)
+	ln, err := l.packets.ListenEarly(l.tlsConfig(ctx), config)
 	if err != nil {
 		return err
 	}
@@ -162,11 +162,11 @@ func acceptAll(ctx context.Context, ln acceptor, serve func(*quic.Conn)) error {
 	}
 }
 
-// tlsConfig is for every handshake. quic-go calls what is in it from goroutines
+// tlsConfig is for every handshake until ctx ends. quic-go calls what is in it from goroutines
 // of its own, where a panic would be the end of the process.
-func (l *quicListener) tlsConfig() *tls.Config {
+func (l *quicListener) tlsConfig(ctx context.Context) *tls.Config {
 	given := quicTLS(l.handshakes.recovering(l.cfg.TLS), l.alpn)
-	return l.gated(chargedTokens(given, chargedSafely{l.cfg.connections(), &l.handshakes}))
+	return l.gated(chargedTokens(given, chargedSafely{l.cfg.connections(), &l.handshakes}), ctx.Done())
 }
 
 // linger reads on for a while when all connections are closed (RFC 9000 §10.2.1):

@@ -3,6 +3,7 @@ package listeners
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"testing"
 	"time"
 
@@ -146,5 +147,55 @@ func TestHandshakesThatResumeTeachNothing(t *testing.T) {
 	expectOpen(t, s.quicGate)
 	if s.quicGate.cost != time.Hour {
 		t.Error("the gate has learnt")
+	}
+}
+
+// A server that stops, or gives up an address, does not wait for those that wait, and tells
+// their clients.
+func TestQUICHandshakesThatWaitAreBrokenOffWithTheirListener(t *testing.T) {
+	const waiting = 5
+	for transport, alpn := range quicGateALPN {
+		for name, end := range map[string]func(*testing.T, *running){
+			"the server stops": func(t *testing.T, s *running) { s.stop(t) },
+			"the address goes": func(t *testing.T, s *running) {
+				cfg := *s.latest.Load()
+				cfg.DoQ, cfg.DoH = nil, nil
+				change, err := s.Prepare(cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				gone := s.sites
+				change.Apply()
+				for _, p := range gone {
+					select {
+					case <-p.done:
+					case <-time.After(patience):
+						t.Fatal("the address is still served")
+					}
+				}
+			},
+		} {
+			t.Run(transport+"/"+name, func(t *testing.T) {
+				s := quicGateServer(t, true, func(cfg *Config) {
+					cfg.Timeouts.Handshake = 100 * patience // they may wait for a third of it
+					cfg.Timeouts.Shutdown = 10 * time.Millisecond
+				})
+				ends := make(chan error, waiting)
+				for range waiting {
+					go func() { ends <- s.shakeQUIC(t, transport, clientTLS(alpn)) }()
+				}
+				settled(t, "handshakes are missing", 0, func() int { return waiting - s.HandshakesWaiting() })
+				end(t, s)
+				if n := s.HandshakesWaiting(); n > 0 {
+					t.Errorf("%d handshakes wait still", n)
+				}
+				for range waiting {
+					err := <-ends
+					if refused, ok := errors.AsType[*quic.TransportError](err); !ok || !refused.Remote {
+						t.Errorf("got %v, want a refusal", err)
+					}
+				}
+			})
+		}
 	}
 }
