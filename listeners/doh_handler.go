@@ -80,8 +80,7 @@ func (h *dohHandler) serve(w http.ResponseWriter, r *http.Request, refused *refu
 // admits tells whether a request is answered that carries no query. What the
 // resolver sees is charged there.
 func (h *dohHandler) admits(client netip.AddrPort, now time.Time) bool {
-	may := h.cfg.now().Requests
-	return may == nil || may(now, client, h.transport)
+	return h.cfg.admits(client, h.transport, now)
 }
 
 // charged is what the sender of such a request is told instead of e, or e.

@@ -1,8 +1,8 @@
 package listeners
 
 import (
+	"context"
 	"errors"
-	"log/slog"
 	"net/netip"
 	"os"
 	"sync/atomic"
@@ -37,7 +37,7 @@ func bindDoQ(hostport string, cfg *Config, r Resolver) ([]listener, error) {
 		busy:           doqExcessiveLoad,
 		internal:       doqInternalError,
 		conn: func(c *quic.Conn, refused *refusals) (quicConn, error) {
-			return &doqConn{conn: c, resolver: r, log: cfg.Log, refusals: refused}, nil
+			return &doqConn{conn: c, resolver: r, cfg: cfg, refusals: refused}, nil
 		},
 	}
 	return bindEach(hostport, func(addr netip.AddrPort) (listener, error) {
@@ -53,9 +53,10 @@ func bindDoQ(hostport string, cfg *Config, r Resolver) ([]listener, error) {
 type doqConn struct {
 	conn     *quic.Conn
 	resolver Resolver
-	log      *slog.Logger
+	cfg      *Config
 	refusals *refusals
 	early    atomic.Int32 // queries answered before the handshake was complete
+	fatigue
 }
 
 // earlyAnswers is how many of them there may be. The client's address is then
@@ -64,7 +65,9 @@ type doqConn struct {
 const earlyAnswers = 6
 
 // unidirectional closes the connection: DoQ has no such streams (RFC 9250 §4.3.3).
-func (c *doqConn) unidirectional(*quic.ReceiveStream) { c.abort(errUnidirectional) }
+func (c *doqConn) unidirectional(*quic.ReceiveStream) {
+	c.abort(doqProtocolError, errUnidirectional.Error())
+}
 
 // leave implements quicConn. DoQ has no word for it but the end of the connection.
 func (c *doqConn) leave(quic.StreamID) {}
@@ -93,7 +96,10 @@ func (c *doqConn) stream(s *quic.Stream, now time.Time) (rest func()) {
 		err = s.TryWriteAll(x.out)
 	}
 	if err == quic.ErrWouldBlock {
-		return func() { c.finish(s, x, send(s, x)) }
+		return func() {
+			defer x.lost()
+			c.finish(s, x, send(s, x))
+		}
 	}
 	c.finish(s, x, err)
 	return nil
@@ -120,28 +126,15 @@ func send(s *quic.Stream, x *exchange) error {
 // finish ends s, well or not, and releases x. The answer was handed to quic-go
 // a moment ago, so the end of the stream most often leaves in the same packet.
 func (c *doqConn) finish(s *quic.Stream, x *exchange, err error) {
-	defer x.release()
-	if err == nil {
-		c.refusals.answered()
-		_ = s.Close() // fails when the client has cancelled
+	if err != nil {
+		c.failed(s, &x.query, err)
+		x.release()
 		return
 	}
-	if _, ok := errors.AsType[doqViolation](err); ok {
-		c.abort(err)
-		return
-	}
-	if x.query.Verdict == query.Dropped {
-		c.refusals.add()
-	}
-	code := resetCode(err, x.query.Verdict)
-	s.CancelRead(code)
-	s.CancelWrite(code)
-}
-
-// abort closes the connection because of what the client did.
-func (c *doqConn) abort(violation error) {
-	c.log.Debug("DoQ connection closed", "client", c.conn.RemoteAddr().String(), "error", violation)
-	_ = c.conn.CloseWithError(doqProtocolError, violation.Error())
+	x.release()
+	c.refusals.answered()
+	c.calm()
+	_ = s.Close() // fails when the client has cancelled
 }
 
 // answer puts the framed answer to the query on s into x.out. What arrived of it
@@ -190,22 +183,6 @@ func (c *doqConn) awaitHandshake(message []byte) error {
 	case <-c.conn.HandshakeComplete():
 		return nil
 	case <-c.conn.Context().Done():
-		return c.conn.Context().Err()
-	}
-}
-
-// resetCode is the code that a stream without an answer is reset with (RFC 9250
-// §4.3.1, §4.3.2). On a connection that is gone it goes nowhere.
-func resetCode(err error, v query.Verdict) quic.StreamErrorCode {
-	cancelled, ok := errors.AsType[*quic.StreamError](err)
-	switch {
-	case ok && cancelled.Remote:
-		return doqRequestCancelled
-	case errors.Is(err, errBusy), v == query.Dropped:
-		return doqExcessiveLoad
-	case errors.Is(err, errSilent):
-		return doqInternalError
-	default: // the client was too slow
-		return doqUnspecifiedError
+		return context.Cause(c.conn.Context())
 	}
 }

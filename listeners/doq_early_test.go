@@ -117,3 +117,21 @@ func dialGated(t *testing.T, addr string, config *tls.Config, quicConfig *quic.C
 	t.Cleanup(func() { c.CloseWithError(doqNoError, "") })
 	return c
 }
+
+// What waits for the end of the handshake when the server stops is lost because of us.
+func TestDoQQueriesThatWaitForTheHandshakeAreNotChargedWhenTheServerStops(t *testing.T) {
+	rig := newDoQRig(t, mirror, func(cfg *Config) { cfg.Timeouts.Shutdown = time.Millisecond })
+	m := newRemembering()
+	m.visit(t, rig.addrOf(t, "doq"))
+	<-rig.begun
+	open := make(chan struct{})
+	defer close(open)
+	c := dialGated(t, rig.addrOf(t, "doq"), m.tls(), &quic.Config{TokenStore: tokens{m}}, open)
+	for range earlyAnswers + 2 {
+		openStream(t, c, framed(plainQuery)).Close()
+	}
+	server := <-rig.begun
+	settled(t, "queries are missing", 0, func() int { return int(earlyAnswers + 2 - server.early.Load()) })
+	rig.stop(t)
+	rig.expectCharges(t, 0)
+}

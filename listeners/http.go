@@ -123,7 +123,7 @@ func (cfg *Config) aborting(handler http.Handler) http.Handler {
 func (cfg *Config) charging(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		refused := touch(w, r)
-		if may := cfg.now().Requests; may != nil && !may(time.Now(), clientAddr(r), query.DoH) {
+		if !cfg.admits(clientAddr(r), query.DoH, time.Now()) {
 			refuseOn(w, refused, errRequests)
 			return
 		}

@@ -59,8 +59,8 @@ type Config struct {
 	Connections Connections
 
 	// Requests decides whether an HTTP request is answered that carries no DNS
-	// query, of which the resolver gets to know nothing. Nil: all are. Many
-	// goroutines call it at once.
+	// query, and charges a DoQ stream without one: the resolver gets to know nothing
+	// of them. Nil: all are. Many goroutines call it at once.
 	Requests func(now time.Time, client netip.AddrPort, t query.Transport) bool
 
 	// Inherited are sockets that this process was started with. Addresses that
@@ -95,6 +95,12 @@ func (cfg *Config) now() *Config {
 		return cfg
 	}
 	return cfg.latest.Load()
+}
+
+// admits asks Requests.
+func (cfg *Config) admits(client netip.AddrPort, t query.Transport, now time.Time) bool {
+	may := cfg.now().Requests
+	return may == nil || may(now, client, t)
 }
 
 // withDefaults returns a copy of cfg with what nil and zero stand for.

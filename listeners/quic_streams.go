@@ -2,6 +2,8 @@ package listeners
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/quic-go/quic-go"
 )
@@ -29,4 +31,11 @@ func (q *streamQueue) next(ctx context.Context) *quic.Stream {
 		return nil
 	}
 	return s
+}
+
+// closedInOrder tells whether err is what a stream says whose connection we have closed
+// with one of codes.
+func closedInOrder(err error, codes ...quic.ApplicationErrorCode) bool {
+	closed, ok := errors.AsType[*quic.ApplicationError](err)
+	return ok && !closed.Remote && slices.Contains(codes, closed.ErrorCode)
 }

@@ -17,7 +17,7 @@ type Counter struct {
 // Names of counters. Those of one name add up to what was asked of that part.
 const (
 	nameAdmissions = "admissions_total"           // queries by whether they may be answered
-	namePages      = "http_requests_total"        // HTTP requests that carry no query
+	namePages      = "http_requests_total"        // HTTP requests that carry no query, and DoQ streams
 	nameCookies    = "cookies_total"              // queries by what their cookie was worth
 	nameDemands    = "cookie_demands_total"       // queries that were told to come with a cookie
 	nameResponses  = "responses_total"            // answers by what became of them

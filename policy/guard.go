@@ -171,7 +171,8 @@ func (g *Guard) charge(r *rules, s standing, q *query.Query) Admission {
 }
 
 // Request charges an HTTP request that carries no DNS query, such as one for the
-// page, as Admit charges a query, and tells whether it is answered. Access lists
+// page, or a DoQ stream without one, as Admit charges a query, and tells whether it is
+// answered. Access lists
 // have their say when the connection is opened.
 func (g *Guard) Request(now time.Time, client netip.AddrPort, t query.Transport) bool {
 	r := g.rules.Load()

@@ -10,7 +10,7 @@ var policyFamilies = []telemetry.Family{
 	{Name: "admissions_total", Labels: []string{"result"},
 		Help: "Queries by whether they may be answered: admitted, denied by the access lists, or exceeded (over the limit policy.requests). The sum is queries_total less what could not be read."},
 	{Name: "http_requests_total", Labels: []string{"result"},
-		Help: "HTTP requests that carry no DNS query (the page, wrong paths, methods and messages, malformed ones and those that break off, and all at listen.http), by whether they were answered as they deserve: admitted, or exceeded (over the limit policy.requests, answered 429 where there is an answer). They are in no counter of queries."},
+		Help: "HTTP requests that carry no DNS query (the page, wrong paths, methods and messages, malformed ones and those that break off, and all at listen.http), and DoQ streams without one, by whether they were answered as they deserve: admitted, or exceeded (over the limit policy.requests, answered 429 where there is an answer). A message that is no query is among the silent of queries_total as well; the others are in no counter of queries."},
 	{Name: "cookies_total", Labels: []string{"state"},
 		Help: "Admitted queries by what their DNS cookie was worth (RFC 7873): none, client (the client asks for one), valid, invalid (too old, or not ours), malformed. A query whose answer panics is not in it."},
 	{Name: "cookie_demands_total", Labels: []string{"demand"},

@@ -164,8 +164,8 @@ func (s samples) count(on string, received, sent int, qtype, kind, verdict, rcod
 	s["queries_by_type_total{"+on+",type="+qtype+"}"]++
 	s["received_bytes_total{"+on+"}"] += float64(received)
 	if rcode == "" {
-		if verdict == "silent" && strings.Contains(on, "transport=doh") {
-			s["http_requests_total{result=admitted}"]++ // they get 400
+		if verdict == "silent" && (strings.Contains(on, "transport=doh") || strings.Contains(on, "transport=doq")) {
+			s["http_requests_total{result=admitted}"]++ // they get 400, or end their connection
 		}
 		return
 	}
